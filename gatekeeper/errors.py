@@ -1,0 +1,61 @@
+"""The errors a command ends with, one class for each party that has to act.
+
+A broken migration is a finding, never an exception. Each error carries the parts of its
+sentence and builds it itself: what happened, where, how to fix it.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """The exit codes that workflows rely on."""
+
+    PASS = 0
+    FAIL = 1
+    ASKED_WRONGLY = 2
+    UNDETERMINED = 3
+    INTERRUPTED = 130
+
+
+class GatekeeperError(Exception):
+    """An end that was foreseen; `cli.py` prints the sentence and exits with the code."""
+
+    exit_code = ExitCode.UNDETERMINED
+
+    def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
+        self.what = what
+        self.where = where
+        self.fix = fix
+        super().__init__(what, where, fix)
+
+    def __str__(self) -> str:
+        parts = [self.what if self.where is None else f"{self.where}: {self.what}"]
+        if self.fix is not None:
+            parts.append(self.fix)
+        return "\n".join(parts)
+
+
+class ConfigError(GatekeeperError):
+    """The options, the configuration or the policy file ask for something impossible."""
+
+    exit_code = ExitCode.ASKED_WRONGLY
+
+
+class DatabaseError(GatekeeperError):
+    """No PostgreSQL server could be had, or it stopped answering."""
+
+
+class ProbeError(GatekeeperError):
+    """The project's code could not be run to its end, so nothing is known about it."""
+
+
+class PublishError(GatekeeperError):
+    """GitHub refused or did not answer where its answer was needed."""
+
+
+class Interrupted(GatekeeperError):
+    """A person or the runner asked the command to stop (SIGINT, SIGTERM)."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -1,0 +1,50 @@
+"""PostgreSQL's table-level lock modes and what each of them blocks.
+
+Source: PostgreSQL manual, section 13.3.1 "Table-Level Locks" (table 13.2), the same in
+majors 14 to 18.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class LockMode(enum.IntEnum):
+    """A lock mode, ordered from the weakest to the strongest."""
+
+    ACCESS_SHARE = 1
+    ROW_SHARE = 2
+    ROW_EXCLUSIVE = 3
+    SHARE_UPDATE_EXCLUSIVE = 4
+    SHARE = 5
+    SHARE_ROW_EXCLUSIVE = 6
+    EXCLUSIVE = 7
+    ACCESS_EXCLUSIVE = 8
+
+    @property
+    def manual_name(self) -> str:
+        """The mode as the manual writes it, such as `SHARE UPDATE EXCLUSIVE`."""
+        return self.name.replace("_", " ")
+
+    @property
+    def blocks(self) -> str | None:
+        """What other sessions cannot do meanwhile; None where reads and writes go on.
+
+        A read is a SELECT (ACCESS SHARE), a write an INSERT, UPDATE or DELETE (ROW
+        EXCLUSIVE).
+        """
+        if self is LockMode.ACCESS_EXCLUSIVE:
+            return "reads and writes"
+        if self >= LockMode.SHARE:
+            return "writes"
+        return None
+
+    @classmethod
+    def from_pg_locks(cls, mode: str) -> LockMode:
+        """Return the mode that the view `pg_locks` spells as `AccessExclusiveLock`."""
+        return _BY_PG_LOCKS[mode]
+
+
+_BY_PG_LOCKS = {
+    mode.name.title().replace("_", "") + "Lock": mode for mode in LockMode
+}
