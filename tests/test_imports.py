@@ -1,0 +1,83 @@
+"""The house's parts import only what the table allows them to."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "gatekeeper"
+
+GROUND_FLOOR = {"model", "lock_modes", "errors"}
+ALLOWED = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "model": GROUND_FLOOR,
+    "lock_modes": GROUND_FLOOR,
+    "errors": GROUND_FLOOR,
+    "settings": GROUND_FLOOR,
+    "git": GROUND_FLOOR,
+    "sql": GROUND_FLOOR,
+    "policy": GROUND_FLOOR,
+    "revisions": GROUND_FLOOR | {"git"},
+    "postgres": GROUND_FLOOR,
+    "probe": GROUND_FLOOR | {"postgres"},
+    "rehearsal": GROUND_FLOOR | {"git", "revisions", "postgres", "probe"},
+    "checks": GROUND_FLOOR | {"sql", "revisions.graph"},
+    "reporters": GROUND_FLOOR,
+    "github": GROUND_FLOOR | {"settings"},
+    "demo": GROUND_FLOOR,
+    "pipeline": GROUND_FLOOR
+    | {"settings", "git", "sql", "policy", "revisions", "postgres", "probe", "rehearsal", "checks"},
+}
+
+# The one file that runs in the project's interpreter: it has to stand alone.
+ALONE = PACKAGE / "probe" / "in_process.py"
+
+
+def _part_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def _imports_of_ours(path: Path) -> set[str]:
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            module = node.module or ""
+            modules |= {f"{module}.{a.name}" if module == "gatekeeper" else module for a in node.names}
+    prefix = "gatekeeper."
+    return {m.removeprefix(prefix) for m in modules if m.startswith(prefix)}
+
+
+FILES = sorted(
+    p
+    for p in PACKAGE.rglob("*.py")
+    if not any(part in ("shop", "change") for part in p.relative_to(PACKAGE).parts)
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_part_imports_only_what_it_may(path: Path) -> None:
+    part = _part_of(path)
+    imported = _imports_of_ours(path)
+    if path == ALONE:
+        assert not imported
+        return
+    if part == "cli":  # it wires everything
+        return
+    allowed = ALLOWED[part] | {part}
+    strangers = {
+        m for m in imported if not any(m == a or m.startswith(f"{a}.") for a in allowed)
+    } - {"__version__"}
+    assert not strangers, f"{path.name} may not import {sorted(strangers)}"
+
+
+def test_the_table_names_parts_that_exist() -> None:
+    parts = {_part_of(p) for p in FILES}
+    assert set(ALLOWED) - {"__init__", "__main__"} <= parts
+    assert parts <= set(ALLOWED) | {"cli"}
