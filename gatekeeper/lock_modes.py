@@ -45,6 +45,4 @@ class LockMode(enum.IntEnum):
         return _BY_PG_LOCKS[mode]
 
 
-_BY_PG_LOCKS = {
-    mode.name.title().replace("_", "") + "Lock": mode for mode in LockMode
-}
+_BY_PG_LOCKS = {mode.name.title().replace("_", "") + "Lock": mode for mode in LockMode}

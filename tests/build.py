@@ -58,8 +58,7 @@ def a_revision(revision: str = "b002", down: str | None = "a001", **fields: Any)
 def a_change_set(*revisions: Revision | ChangedRevision, **fields: Any) -> ChangeSet:
     """Return a change set that adds the revisions on top of `a001`."""
     changed = tuple(
-        r if isinstance(r, ChangedRevision) else ChangedRevision(r, Change.ADDED)
-        for r in revisions
+        r if isinstance(r, ChangedRevision) else ChangedRevision(r, Change.ADDED) for r in revisions
     )
     base = a_revision("a001", None)
     there = tuple(c.revision for c in changed if c.change is not Change.DELETED)

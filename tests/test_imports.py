@@ -49,7 +49,9 @@ def _imports_of_ours(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
             module = node.module or ""
-            modules |= {f"{module}.{a.name}" if module == "gatekeeper" else module for a in node.names}
+            modules |= {
+                f"{module}.{a.name}" if module == "gatekeeper" else module for a in node.names
+            }
     prefix = "gatekeeper."
     return {m.removeprefix(prefix) for m in modules if m.startswith(prefix)}
 

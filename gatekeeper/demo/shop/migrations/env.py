@@ -6,7 +6,7 @@ from sqlalchemy import engine_from_config, pool
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from models import Base  # noqa: E402
+from models import Base
 
 engine = engine_from_config(
     context.config.get_section(context.config.config_ini_section),

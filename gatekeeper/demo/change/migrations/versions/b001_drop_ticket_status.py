@@ -18,6 +18,4 @@ def upgrade():
 def downgrade():
     status = sa.Enum("open", "waiting", "closed", name="ticketstatus")
     status.create(op.get_bind())
-    op.add_column(
-        "tickets", sa.Column("status", status, nullable=False, server_default="open")
-    )
+    op.add_column("tickets", sa.Column("status", status, nullable=False, server_default="open"))
