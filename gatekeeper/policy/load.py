@@ -1,0 +1,201 @@
+"""Policy file → Policy: found, read with all that it extends, checked, merged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gatekeeper.errors import ConfigError
+from gatekeeper.model import Attestation, Check, Severity
+from gatekeeper.policy.document import MAX_BYTES, Document, read_document
+from gatekeeper.policy.model import (
+    Backup,
+    BackupMode,
+    CheckSetting,
+    Environment,
+    HealthProbe,
+    Maintenance,
+    OnFailure,
+    Override,
+    Policy,
+    ProjectSettings,
+    Watch,
+)
+from gatekeeper.policy.schema import suggestion, validate
+from gatekeeper.policy.shipped import POLICIES, read_shipped
+
+FILE_NAME = ".gatekeeper.yml"
+
+
+def find_policy(project_dir: Path, repository_root: Path) -> Path | None:
+    """Return the policy file of the project, else of the repository, else None."""
+    for folder in (project_dir, repository_root):
+        path = folder / FILE_NAME
+        # A link into nowhere is an error of `load_policy`, not "there is no policy".
+        if path.exists() or path.is_symlink():
+            return path
+    return None
+
+
+def load_policy(path: Path | None, known: Sequence[Check], root: Path | None = None) -> Policy:
+    """Return a policy file merged into what it extends; None is `recommended`.
+
+    A policy file comes from a pull request, and an error quotes the line at fault. So
+    neither the file nor one that it extends may lead out of `root` (the repository; the
+    file's own folder where none is given), be it by `..` or by a symbolic link.
+    """
+    merged: dict[str, Any] = {}
+    for document in reversed(_read_chain(path, known, root)):
+        merged = _merge(merged, document.data)
+    return _build(merged)
+
+
+def _read_chain(path: Path | None, known: Sequence[Check], root: Path | None) -> list[Document]:
+    """Return the file, then what it extends, down to a policy that ships with gatekeeper."""
+    chain: list[Document] = []
+    seen: set[Path] = set()
+    extends = "recommended"
+    asked_at = None
+    inside = root or (path.parent if path else Path())
+    while path is not None:
+        if path.resolve() in seen:
+            raise ConfigError(
+                f"`extends` leads back to {path.name}.",
+                where=asked_at,
+                fix=f"Extend {' or '.join(POLICIES)} at the end of the chain.",
+            )
+        seen.add(path.resolve())
+        document = read_document(str(path), _read_text(path, inside.resolve(), asked_at))
+        validate(document, known)
+        chain.append(document)
+        extends = document.data.get("extends", "recommended")
+        asked_at = document.where(("extends",))
+        path = None if extends in POLICIES else path.parent / extends
+    name = f"{extends}.yml"
+    shipped = read_document(name, read_shipped(name))
+    validate(shipped, known)
+    return [*chain, shipped]
+
+
+def _read_text(path: Path, inside: Path, asked_at: str | None) -> str:
+    if not path.resolve().is_relative_to(inside):
+        raise ConfigError(
+            f"the policy file {path} lies outside of {inside}.",
+            where=asked_at,
+            fix="Copy it into the repository, and name it by a path without symbolic links.",
+        )
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no policy file {path}.",
+            where=asked_at,
+            fix=f"{suggestion(path.name, POLICIES)} Or give the path of a file.",
+        )
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            "the file is not UTF-8.", where=f"{path}:{line}", fix="Save it as UTF-8."
+        ) from error
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `below` says where `above` is silent; overrides are kept in order.
+
+    An attestation takes the place of one with the same id.
+    """
+    merged = {**below, **above}
+    checks = {**below.get("checks", {})}
+    for check_id, setting in above.get("checks", {}).items():
+        checks[check_id] = {**checks.get(check_id, {}), **_as_mapping(setting)}
+    merged["checks"] = checks
+    merged["overrides"] = [*below.get("overrides", []), *above.get("overrides", [])]
+    attestations = [*below.get("attestations", []), *above.get("attestations", [])]
+    merged["attestations"] = list({entry["id"]: entry for entry in attestations}.values())
+    merged["project"] = _merge_project(below.get("project", {}), above.get("project", {}))
+    environments = {**below.get("environments", {})}
+    for name, environment in above.get("environments", {}).items():
+        environments[name] = {**environments.get(name, {}), **environment}
+    merged["environments"] = environments
+    return merged
+
+
+def _merge_project(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    env = {**below.get("env", {}), **above.get("env", {})}
+    return {**below, **above, "env": env}
+
+
+def _as_mapping(setting: Any) -> dict[str, Any]:
+    return {"severity": setting} if isinstance(setting, str) else setting
+
+
+def _build(data: Mapping[str, Any]) -> Policy:
+    postgres = data.get("postgres")
+    return Policy(
+        checks={check_id: _check_setting(s) for check_id, s in data["checks"].items()},
+        overrides=tuple(_override(entry) for entry in data["overrides"]),
+        postgres=None if postgres is None else str(postgres),
+        attestations=tuple(
+            Attestation(entry["id"], entry["title"], tuple(entry.get("required_for", ())))
+            for entry in data["attestations"]
+        ),
+        project=_project(data["project"]),
+        environments={name: _environment(e) for name, e in data["environments"].items()},
+    )
+
+
+def _check_setting(setting: Mapping[str, Any]) -> CheckSetting:
+    # Options without a severity, of a check that no shipped policy names: fail closed.
+    severity = Severity[setting.get("severity", "error").upper()]
+    return CheckSetting(severity, {k: v for k, v in setting.items() if k != "severity"})
+
+
+def _override(data: Mapping[str, Any]) -> Override:
+    return Override(
+        checks={check_id: Severity[s.upper()] for check_id, s in data["checks"].items()},
+        paths=tuple(data.get("paths", ())),
+        revisions=tuple(str(r) for r in data.get("revisions", ())),
+        before=str(data["before"]) if "before" in data else None,
+    )
+
+
+def _project(data: Mapping[str, Any]) -> ProjectSettings:
+    return ProjectSettings(
+        python=str(data["python"]) if "python" in data else None,
+        install=data.get("install"),
+        env={name: _as_text(value) for name, value in data["env"].items()},
+        extensions=tuple(data.get("extensions", ())),
+        bootstrap=data.get("bootstrap"),
+        stamp=str(data["stamp"]) if "stamp" in data else None,
+        role=data.get("role"),
+        seed=data.get("seed"),
+        hook=data.get("hook"),
+    )
+
+
+def _as_text(value: str | int | bool) -> str:
+    """Return the text that stands in the file."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _environment(data: Mapping[str, Any]) -> Environment:
+    watch = data.get("watch")
+    maintenance = data.get("maintenance")
+    return Environment(
+        backup=_backup(data.get("backup", "required")),
+        on_failure=OnFailure(data.get("on_failure", "auto")),
+        smoke_test=tuple(data.get("smoke_test", ())),
+        health=tuple(HealthProbe(h["url"], h.get("status", 200)) for h in data.get("health", ())),
+        watch=watch and Watch(watch["minutes"], watch.get("lock_wait_seconds", 30)),
+        maintenance=maintenance and Maintenance(maintenance["on"], maintenance["off"]),
+        row_counts=tuple(data.get("row_counts", ())),
+    )
+
+
+def _backup(data: str | Mapping[str, str]) -> Backup:
+    if isinstance(data, str):
+        return Backup(BackupMode(data))
+    return Backup(BackupMode.COMMAND, data["command"])

@@ -1,0 +1,72 @@
+"""What a policy says of a check: in general, and of one revision. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+
+from gatekeeper.model import ChangeSet, Check, Revision, Severity
+from gatekeeper.policy.model import CheckSetting, OptionValue, Override, Policy
+
+# A check that no policy names weighs most: what is forgotten must not turn into a pass.
+_UNNAMED = CheckSetting(Severity.ERROR, {})
+
+
+def options_of(policy: Policy, check: Check) -> Mapping[str, OptionValue]:
+    """Return every option of a check, with its default where the policy is silent."""
+    defaults = {option.name: option.default for option in check.options}
+    return {**defaults, **policy.checks.get(check.id, _UNNAMED).options}
+
+
+def strongest_severity(policy: Policy, check_id: str) -> Severity:
+    """Return the most that a finding of this check can weigh anywhere.
+
+    A check may be off in general and on for some paths, so only OFF here means that it
+    need not run.
+    """
+    general = policy.checks.get(check_id, _UNNAMED).severity
+    return max(general, *(o.checks[check_id] for o in policy.overrides if check_id in o.checks))
+
+
+def setting_of(
+    policy: Policy,
+    check_id: str,
+    *,
+    revision: str | None,
+    path: str | None,
+    changes: ChangeSet,
+) -> CheckSetting:
+    """Return the setting that counts for one revision: the last override that selects it."""
+    setting = policy.checks.get(check_id, _UNNAMED)
+    for override in reversed(policy.overrides):
+        if check_id in override.checks and _is_selected(override, revision, path, changes):
+            return CheckSetting(override.checks[check_id], setting.options)
+    return setting
+
+
+def ancestors_of(revision: str, history: Sequence[Revision]) -> frozenset[str]:
+    """Return all that a revision builds on; nothing where the history does not have it."""
+    by_id = {r.revision: r for r in history}
+    ancestors: set[str] = set()
+    waiting = [revision]
+    while waiting:
+        there = by_id.get(waiting.pop())
+        if there is not None:
+            new = {*there.down_revisions, *there.depends_on} - ancestors
+            ancestors |= new
+            waiting.extend(new)
+    return frozenset(ancestors - {revision})
+
+
+def _is_selected(
+    override: Override, revision: str | None, path: str | None, changes: ChangeSet
+) -> bool:
+    if override.before is not None:
+        return revision in ancestors_of(override.before, changes.head_history)
+    if override.revisions:
+        return revision in override.revisions
+    if path is None:
+        return False
+    # Globs may be written from the repository's root or from the project's folder.
+    spellings = (path, path.removeprefix(f"{changes.project.path}/"))
+    return any(fnmatch.fnmatchcase(s, glob) for s in spellings for glob in override.paths)
