@@ -10,6 +10,7 @@ from the value. So `off` is a word (YAML 1.1 makes it False), and `3.10`, `00123
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def read_document(name: str, text: str) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(
-            f"this is not YAML: it holds the control character U+{ord(error.character):04X}.",
+            f"this is not YAML: it holds the control character U+{error.character:04X}.",
             where=f"{name}:{line}",
             fix="Remove it, or write it as an escape in a double-quoted text.",
         ) from error
@@ -171,8 +172,15 @@ class _Reader:
 
 def key_path(path: KeyPath) -> str:
     """Return a path as people write it: `overrides[0].checks.downgrade-missing`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in path)
     return text.removeprefix(".")
+
+
+def shown(value: object) -> str:
+    """Return a value as it could stand in the file: one line, cut to what people read."""
+    is_plain = isinstance(value, str) and value.isprintable() and value != ""
+    text = str(value) if is_plain else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _not_yaml(name: str, error: yaml.MarkedYAMLError) -> ConfigError:

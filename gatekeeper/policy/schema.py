@@ -11,7 +11,7 @@ import jsonschema
 
 from gatekeeper.errors import ConfigError
 from gatekeeper.model import Check
-from gatekeeper.policy.document import Document, KeyPath, key_path
+from gatekeeper.policy.document import Document, KeyPath, key_path, shown
 from gatekeeper.policy.shipped import read_shipped
 
 _JSON_TYPES = {int: "integer", str: "string", bool: "boolean"}
@@ -65,12 +65,6 @@ def suggestion(value: str, allowed: Iterable[str]) -> str:
     return f"Allowed: {', '.join(f'`{choice}`' for choice in choices)}.{meant}"
 
 
-def shown(value: object) -> str:
-    """Return a value as it could stand in the file, cut to a length people read."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"`{text}`" if len(text) <= 60 else f"`{text[:57]}...`"
-
-
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
@@ -96,7 +90,7 @@ def _config_error(document: Document, error: jsonschema.ValidationError) -> tupl
     schema = error.schema if isinstance(error.schema, dict) else {}
     if "propertyNames" in error.schema_path:
         path = (*path, value)
-    what = f"`{key_path(path)}` is {shown(value)}."
+    what = f"`{key_path(path)}` is `{shown(value)}`."
     match error.validator:
         case "additionalProperties":
             properties = schema.get("properties", {})
@@ -108,7 +102,7 @@ def _config_error(document: Document, error: jsonschema.ValidationError) -> tupl
             fix = suggestion(str(value), map(str, rule))
         case "type":
             types = [rule] if isinstance(rule, str) else rule
-            what = f"`{key_path(path)}` is {_VALUE_WORDS[type(value)]}: {shown(value)}."
+            what = f"`{key_path(path)}` is {_VALUE_WORDS[type(value)]}: `{shown(value)}`."
             fix = f"Allowed: {' or '.join(_TYPE_WORDS[t] for t in types)}."
         case "required":
             missing = next(key for key in rule if key not in value)

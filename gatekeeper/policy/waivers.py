@@ -1,37 +1,37 @@
-"""Waivers are in force
+"""Every waiver is in force.
 
 What it finds
--------------
+
 A comment `# gatekeeper: …` in a new or changed revision that does not do what it seems to:
 it cannot be read, gives no reason, names a check that does not exist, is past its `until`
 date, or matches no finding. It does not apply then, so what it meant to waive still counts.
 
 Why it matters
---------------
+
 A waiver is a decision that somebody will want to understand later. Without a reason nobody
 can. One that matches nothing stays behind when the code is mended, and silently accepts
 the next finding in its place.
 
 When it is fine
----------------
+
 A waiver of a check that is off, or that could not look at everything, is left alone:
 whether it matches cannot be told.
 
 How to fix
-----------
+
 Write `# gatekeeper: allow[check-id] reason` on a line of the statement, on the line above
 it, or at the top of the file for the whole revision. Several checks are separated by
 commas; `until=2027-01-31` in front of the reason ends the waiver after that day. Remove a
 waiver that matches nothing. A finding of this check itself cannot be waived.
 
 Example
--------
+
     def upgrade():
         # gatekeeper: allow[index-not-concurrent]
         op.create_index("ix_orders_note", "orders", ["note"])
 
 Instead
--------
+
     def upgrade():
         op.execute("SET LOCAL lock_timeout = '5s'")
         # gatekeeper: allow[index-not-concurrent] orders holds a few hundred rows
