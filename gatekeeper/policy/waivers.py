@@ -128,14 +128,15 @@ def apply_waivers(
 def find_unusable(
     comments: Iterable[WaiverComment],
     waived: Iterable[Finding],
-    known: Collection[str],
+    waivable: Collection[str],
     conclusive: Collection[str],
     today: date,
 ) -> Iterator[Finding]:
     """Yield a finding for each thing that keeps a waiver from being in force.
 
-    `waived` are the findings with a waiver, `conclusive` the checks that looked at
-    everything: only of those can be told that a waiver matches nothing.
+    `waivable` are all checks but this one. `waived` are their findings after
+    `apply_waivers`, `conclusive` those of them that looked at everything: only there can
+    be told that a waiver matches nothing.
     """
     used = {(f.waiver.path, f.waiver.line, f.check) for f in waived if f.waiver is not None}
     for comment in comments:
@@ -149,11 +150,11 @@ def find_unusable(
                 _REMEDY.format(checks="check-id"),
             )
             continue
-        for unknown in (c for c in waiver.checks if c not in known or c == CHECK.id):
+        for unknown in (c for c in waiver.checks if c not in waivable):
             yield _finding(
                 comment,
                 f"{where} names `{unknown}`, which is not a check that can be waived.",
-                suggestion(unknown, (c for c in known if c != CHECK.id)),
+                suggestion(unknown, waivable),
             )
         if not waiver.reason:
             yield _finding(
