@@ -25,7 +25,8 @@ def strongest_severity(policy: Policy, check_id: str) -> Severity:
     need not run.
     """
     general = policy.checks.get(check_id, _UNNAMED).severity
-    return max(general, *(o.checks[check_id] for o in policy.overrides if check_id in o.checks))
+    overrides = (o.checks[check_id] for o in policy.overrides if check_id in o.checks)
+    return max([general, *overrides])
 
 
 def setting_of(

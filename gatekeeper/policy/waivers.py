@@ -3,8 +3,8 @@
 What it finds
 
 A comment `# gatekeeper: …` in a new or changed revision that does not do what it seems to:
-it cannot be read, gives no reason, names a check that does not exist, is past its `until`
-date, or matches no finding. It does not apply then, so what it meant to waive still counts.
+it cannot be read, gives no reason, is past its `until` date, names a check that does not
+exist, or matches no finding. It waives nothing then: what it was meant for still counts.
 
 Why it matters
 
