@@ -5,17 +5,16 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
-from gatekeeper.model import ChangeSet, Check, Revision, Severity
+from gatekeeper.model import ChangeSet, Revision, Severity
 from gatekeeper.policy.model import CheckSetting, OptionValue, Override, Policy
 
 # A check that no policy names weighs most: what is forgotten must not turn into a pass.
 _UNNAMED = CheckSetting(Severity.ERROR, {})
 
 
-def options_of(policy: Policy, check: Check) -> Mapping[str, OptionValue]:
-    """Return every option of a check, with its default where the policy is silent."""
-    defaults = {option.name: option.default for option in check.options}
-    return {**defaults, **policy.checks.get(check.id, _UNNAMED).options}
+def options_of(policy: Policy, check_id: str) -> Mapping[str, OptionValue]:
+    """Return the options that the policy sets for a check; the others keep their defaults."""
+    return policy.checks.get(check_id, _UNNAMED).options
 
 
 def strongest_severity(policy: Policy, check_id: str) -> Severity:

@@ -11,7 +11,6 @@ from gatekeeper.policy.severity import (
     strongest_severity,
 )
 from tests.build import PROJECT, a_change_set, a_revision
-from tests.policy.known import BY_ID
 
 # a001 ─ b002 ─ c003 ─ e005, and d004 beside them, which e005 depends on
 HISTORY = (
@@ -132,10 +131,7 @@ def test_the_strongest_severity_is_the_one_that_may_count(
     assert strongest_severity(policy, "a") is strongest
 
 
-def test_options_have_their_defaults() -> None:
-    drift = BY_ID["model-drift"]
-    silent = Policy(checks={})
-    said = Policy(checks={"model-drift": CheckSetting(Severity.ERROR, {"strict_types": True})})
-    assert options_of(silent, drift) == {"ignore": "", "strict_types": False}
-    assert options_of(said, drift) == {"ignore": "", "strict_types": True}
-    assert options_of(silent, BY_ID["downgrade-missing"]) == {}
+def test_options_are_what_the_policy_sets() -> None:
+    policy = Policy(checks={"model-drift": CheckSetting(Severity.ERROR, {"strict_types": True})})
+    assert options_of(policy, "model-drift") == {"strict_types": True}
+    assert options_of(policy, "not-atomic") == {}
