@@ -1,0 +1,153 @@
+"""The checklist for a terminal, in the words of the comment."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gatekeeper.model import Finding, Report, Severity, Verdict
+from gatekeeper.reporters import remedies, words
+from gatekeeper.reporters.checklist import Mark, Row, read_checklist
+from gatekeeper.reporters.context import RenderContext
+
+_MIN_WIDTH = 60
+_MAX_PASSED = 8
+_MAX_FINDINGS = 100
+_INDENT = 4
+
+_STYLE = {
+    Mark.FAILED: "bold red",
+    Mark.UNKNOWN: "bold magenta",
+    Mark.WARNING: "bold yellow",
+    Mark.NOTICE: "blue",
+    Mark.YOURS: "bold cyan",
+    Mark.TICKED: "cyan",
+    Mark.WAIVED: "dim yellow",
+    Mark.PASSED: "green",
+    Mark.NOT_RUN: "dim",
+}
+_VERDICT = {
+    Verdict.PASS: ("✓", "bold green"),
+    Verdict.FAIL: ("✗", "bold red"),
+    Verdict.UNDETERMINED: ("?", "bold magenta"),
+}
+
+
+def render(report: Report, context: RenderContext) -> str:
+    """Return the text for a terminal of the context's width."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=max(context.width, _MIN_WIDTH),
+        force_terminal=context.color,
+        color_system="standard" if context.color else None,
+        no_color=not context.color,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        legacy_windows=False,
+        _environ={},
+    )
+    _print_report(console, report, context)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().split("\n"))
+
+
+def _print_report(console: Console, report: Report, context: RenderContext) -> None:
+    sign, style = _VERDICT[report.verdict]
+    console.print(Text(f"{sign} {words.heading(report)}", style=style))
+    console.print(_text(words.summary(report)))
+    since = words.since_last(report, context.previous)
+    if since is not None:
+        console.print(since)
+    console.print()
+    if not words.is_untouched(report):
+        rows = read_checklist(report, context.now.date())
+        _print_findings(console, report, [(r, r.finding) for r in rows if r.finding is not None])
+        _print_rows(console, [row for row in rows if row.finding is None])
+    console.print(_text(words.where(report, context.head_sha)), style="dim")
+    if context.waiver_url is not None and report.verdict is Verdict.FAIL:
+        console.print(Text(f"How to waive a finding: {context.waiver_url}"), soft_wrap=True)
+
+
+def _print_findings(console: Console, report: Report, rows: list[tuple[Row, Finding]]) -> None:
+    """Print findings with their exact place; errors with their remedy, each remedy once."""
+    told: set[str] = set()
+    for row, finding in rows[:_MAX_FINDINGS]:
+        console.print(_titled(row))
+        place = _place(finding)
+        if place:
+            console.print(Text(" " * _INDENT + place, style="underline"), soft_wrap=True)
+        console.print(_indented(_text(row.detail)))
+        severe = finding.waiver is None and words.severity_of(report, finding) is Severity.ERROR
+        if severe and finding.remedy.strip() and finding.remedy not in told:
+            told.add(finding.remedy)
+            _print_remedy(console, finding.remedy)
+        console.print()
+    if len(rows) > _MAX_FINDINGS:
+        left = words.count(len(rows) - _MAX_FINDINGS, "more finding")
+        console.print(f"{left} not listed here; `--format json` has all.\n")
+
+
+def _print_remedy(console: Console, remedy: str) -> None:
+    console.print(_indented(Text("How to fix", style="bold")))
+    for block in remedies.read_blocks(remedy):
+        if block.language is None:
+            console.print(_indented(_text(block.text)))
+            continue
+        for line in block.text.split("\n"):  # never wrapped: it is there to be copied
+            console.print(Text(" " * (_INDENT + 4) + line, style="cyan"), soft_wrap=True)
+
+
+def _print_rows(console: Console, rows: list[Row]) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), expand=False)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=3, overflow="fold")
+    table.add_column(ratio=4, overflow="fold")
+    for row in _shortened(rows):
+        table.add_row(_marked(row.mark), _text(row.title), _text(row.detail))
+    if table.row_count:
+        console.print(table)
+        console.print()
+
+
+def _shortened(rows: list[Row]) -> list[Row]:
+    """Return the rows with the ninth and later passed checks counted in one."""
+    passed = [row for row in rows if row.mark is Mark.PASSED]
+    if len(passed) <= _MAX_PASSED + 1:
+        return rows
+    first = rows.index(passed[0])
+    more = words.count(len(passed) - _MAX_PASSED, "more check")
+    after = rows[first + len(passed) :]
+    return [*rows[: first + _MAX_PASSED], Row(Mark.PASSED, more, ""), *after]
+
+
+def _marked(mark: Mark) -> Text:
+    return Text(f"{mark.sign} {mark.word}", style=_STYLE[mark])
+
+
+def _titled(row: Row) -> Text:
+    return Text.assemble(_marked(row.mark), "  ", _text(row.title))
+
+
+def _place(finding: Finding) -> str:
+    parts = (words.location(finding), finding.revision and words.one_line(finding.revision))
+    return "  ".join(_present(parts))
+
+
+def _present(parts: Iterable[str | None]) -> list[str]:
+    return [part for part in parts if part]
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, _INDENT))
+
+
+def _text(text: str) -> Text:
+    """Return text with its code set off; the backticks stay, so that it can be copied."""
+    parts = words.spans(words.visible(text))
+    return Text.assemble(*(((f"`{p}`", "bold") if is_code else p) for p, is_code in parts))
