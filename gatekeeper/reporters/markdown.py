@@ -66,8 +66,9 @@ _LESS_AND_LESS = (
 
 def render(report: Report, context: RenderContext) -> str:
     """Return the comment's whole text, its hidden marker on the first line."""
+    rows = read_checklist(report, context.now.date())
     for room in _LESS_AND_LESS:
-        text = _render(report, context, room)
+        text = _render(report, rows, context, room)
         if len(text.encode()) <= MAX_BYTES:
             return text
     cut = text.encode()[: MAX_BYTES - 100].decode(errors="ignore").rpartition("\n")[0]
@@ -95,13 +96,12 @@ def read_fingerprints(comment_body: str) -> frozenset[str] | None:
     return None if seen is None else frozenset(filter(None, seen[1].split(",")))
 
 
-def _render(report: Report, context: RenderContext, room: _Room) -> str:
+def _render(report: Report, rows: tuple[Row, ...], context: RenderContext, room: _Room) -> str:
     cut: list[str] = []
     blocks = [_hidden(report, context) + "\n" + _heading(report, room)]
     since = words.since_last(report, context.previous)
     if since is not None:
         blocks.append(since)
-    rows = read_checklist(report, context.now.date())
     if not words.is_untouched(report):
         blocks += _checklist(rows, report, context, room, cut)
         blocks += _attestations(report, room)
@@ -201,9 +201,8 @@ def _attestations(report: Report, room: _Room) -> list[str]:
 def _attestation(item: Attestation, room: _Room) -> str:
     box = "x" if item.ticked else " "
     title = gfm.inline(words.clipped(item.title, room.text))
-    needed = (
-        f" (needed for {gfm.inline(', '.join(item.required_for))})" if item.required_for else ""
-    )
+    waiting = gfm.inline(words.clipped(", ".join(item.required_for), room.text))
+    needed = f" (needed for {waiting})" if waiting else ""
     name = quote(item.id, safe="").replace("--", "-%2D")
     return f"- [{box}] {title}{needed} <!-- gatekeeper:attest:{name} -->"
 

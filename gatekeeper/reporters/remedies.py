@@ -66,7 +66,7 @@ def _is_python(text: str) -> bool:
         return False
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore")  # invalid escapes in the strings
             body = ast.parse(text).body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return False

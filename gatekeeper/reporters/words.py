@@ -89,7 +89,7 @@ def first_sentence(text: str) -> str:
 
 def code(text: str) -> str:
     """Return a name in backticks, for use inside a sentence."""
-    return "`" + one_line(text).replace("`", "'") + "`"
+    return "`" + clipped(one_line(text).replace("`", "'"), 100) + "`"
 
 
 def listed(names: Iterable[str], limit: int = 8) -> str:
