@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from gatekeeper.reporters import words
@@ -24,11 +24,12 @@ _PROSE = {
     ">": "&gt;",
     "|": "&#124;",
     "$": "<span>$</span>",  # GitHub's own advice against reading it as mathematics
-    "@": f"@{_APART}",
 }
-_REFERENCE = re.compile(r"(?<=#)(?=\d)|(?<=GH-)(?=\d)|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"(?<=@)|(?<=#)(?=\d)|(?<=GH-)(?=\d)|(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE
+)
 _LINE_START = re.compile(r"^(\d{0,9})([-+=.)])(?=\s|$|[-=])")
-_CODE_IN_HTML = str.maketrans({c: f"&#{ord(c)};" for c in "\\`*_[]~#!|$@&<>:."})
+_CODE_IN_HTML = {c: f"&#{ord(c)};" for c in "\\`*_[]~#!|$&<>"}
 
 
 def inline(text: str) -> str:
@@ -46,21 +47,26 @@ def inline(text: str) -> str:
 
 def prose(text: str) -> str:
     """Return text without any meaning in Markdown, but at the start of a line."""
-    text = _REFERENCE.sub("\0", words.visible(text).replace("\n", " "))
-    return "".join(_PROSE.get(c, c) for c in text).replace("\0", _APART)
+    return _written(words.visible(text).replace("\n", " "), _PROSE)
+
+
+def _written(text: str, escapes: Mapping[str, str]) -> str:
+    parts = (escapes.get(c, c) for c in _REFERENCE.sub("\0", text))
+    return "".join(parts).replace("\0", _APART)
 
 
 def code(text: str) -> str:
     """Return a code span that may also stand in a table.
 
-    A backslash before a pipe cannot be written in backticks there, so such text becomes
-    an element with character references.
+    A backslash before a pipe cannot be written in backticks there, and `[x]` anywhere in
+    an item ticks its box, so such text becomes an element with character references; in
+    it GitHub still looks for links.
     """
     text = words.one_line(text)
     if not text:
         return ""
-    if re.search(r"[`\\|]", text):
-        return f"<code>{text.translate(_CODE_IN_HTML)}</code>"
+    if re.search(r"[`\\|]|\[x\]", text, re.IGNORECASE):
+        return f"<code>{_written(text, _CODE_IN_HTML)}</code>"
     return f"`{text}`"
 
 

@@ -175,7 +175,8 @@ def _cells(
             place = _place(row.finding, report, context)
             detail = f"{place}: {detail}" if place else detail
         title = gfm.inline(words.clipped(row.title, room.text))
-        cells.append((f"{row.mark.emoji} {row.mark.word}", title, detail))
+        mark = f"{row.mark.emoji} {row.mark.word}".replace(" ", "&nbsp;")  # on one line
+        cells.append((mark, title, detail))
     return cells
 
 

@@ -81,7 +81,8 @@ def _print_findings(console: Console, report: Report, rows: list[tuple[Row, Find
         console.print(_titled(row))
         place = _place(finding)
         if place:
-            console.print(Text(" " * _INDENT + place, style="underline"), soft_wrap=True)
+            indented = Text.assemble(" " * _INDENT, (place, "underline"))
+            console.print(indented, soft_wrap=True)
         console.print(_indented(_text(row.detail)))
         severe = finding.waiver is None and words.severity_of(report, finding) is Severity.ERROR
         if severe and finding.remedy.strip() and finding.remedy not in told:

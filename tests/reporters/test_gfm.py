@@ -75,6 +75,8 @@ def test_a_cell_stays_one_cell(text: str) -> None:
         ("#12 GH-12", "\\#&#8203;12 GH-&#8203;12"),
         ("https://a.example www.a.example", "https:&#8203;//a.example www&#8203;.a.example"),
         ("costs $5", "costs <span>$</span>5"),
+        ("`a[0]` `[x]`", "`a[0]` <code>&#91;x&#93;</code>"),
+        ("`@a|b.example`", "<code>@&#8203;a&#124;b.example</code>"),
     ],
 )
 def test_no_mention_reference_or_link(text: str, expected: str) -> None:
