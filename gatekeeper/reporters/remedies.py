@@ -67,7 +67,7 @@ def _is_python(text: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes in the strings
-            body = ast.parse(text).body
+            body = ast.parse(text.replace("…", "...")).body  # … stands for what is theirs
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return False
     if not body:  # comments alone, such as a waiver

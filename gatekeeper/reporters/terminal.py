@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 
 from rich.console import Console
 from rich.padding import Padding
@@ -81,8 +80,7 @@ def _print_findings(console: Console, report: Report, rows: list[tuple[Row, Find
         console.print(_titled(row))
         place = _place(finding)
         if place:
-            indented = Text.assemble(" " * _INDENT, (place, "underline"))
-            console.print(indented, soft_wrap=True)
+            console.print(Text(" " * _INDENT) + place, soft_wrap=True)
         console.print(_indented(_text(row.detail)))
         severe = finding.waiver is None and words.severity_of(report, finding) is Severity.ERROR
         if severe and finding.remedy.strip() and finding.remedy not in told:
@@ -135,13 +133,11 @@ def _titled(row: Row) -> Text:
     return Text.assemble(_marked(row.mark), "  ", _text(row.title))
 
 
-def _place(finding: Finding) -> str:
-    parts = (words.location(finding), finding.revision and words.one_line(finding.revision))
-    return "  ".join(_present(parts))
-
-
-def _present(parts: Iterable[str | None]) -> list[str]:
-    return [part for part in parts if part]
+def _place(finding: Finding) -> Text:
+    location = words.location(finding)
+    revision = words.one_line(finding.revision or "")
+    between = "  " if location and revision else ""
+    return Text.assemble((location or "", "underline"), between, revision)
 
 
 def _indented(text: Text) -> Padding:

@@ -246,12 +246,10 @@ def heading(report: Report) -> str:
     errors = len(open_findings(report, Severity.ERROR))
     warnings = len(open_findings(report, Severity.WARNING)) - errors
     if report.verdict is Verdict.FAIL:
+        if not errors and not warnings:
+            return "Migrations: not to be merged"
         things = count(errors, "thing") if errors else count(warnings, "warning")
-        return (
-            f"Migrations: {things} to fix before merging"
-            if errors or warnings
-            else ("Migrations: not to be merged")
-        )
+        return f"Migrations: {things} to fix before merging"
     if is_untouched(report):
         return "Migrations: no migration is changed"
     if warnings:

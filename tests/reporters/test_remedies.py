@@ -38,6 +38,14 @@ def test_an_empty_remedy_has_no_block() -> None:
             [Block("python", "# gatekeeper: allow[downgrade-raises] data is merged")],
         ),
         ('op.execute("\\d")', [Block("python", 'op.execute("\\d")')]),
+        (
+            'In the block:\n\n    op.create_index("ix", "t", […])\n\nand stop.',
+            [
+                Block(None, "In the block:"),
+                Block("python", 'op.create_index("ix", "t", […])'),
+                Block(None, "and stop."),
+            ],
+        ),
         ("DROP TYPE IF EXISTS s;", [Block("sql", "DROP TYPE IF EXISTS s;")]),
         (
             "-- first\nALTER TABLE a\n  ADD b int;",
