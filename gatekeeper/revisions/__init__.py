@@ -1,0 +1,1 @@
+"""Alembic projects and their revisions, read from files and never imported."""
