@@ -99,6 +99,7 @@ class Project:
     script_location: str
     version_locations: tuple[str, ...]
     flask_migrate: bool = False
+    recursive_version_locations: bool = False
 
 
 @dataclass(frozen=True)
