@@ -218,10 +218,10 @@ def _is_config(path: str) -> bool:
     return path.endswith((".ini", ".cfg"))
 
 
-def _rank(path: str) -> tuple[bool, bool, str]:
-    """Sort as Alembic looks: `alembic.ini` first, `pyproject.toml` last."""
+def _rank(path: str) -> tuple[bool, bool, int, str]:
+    """Sort as Alembic looks: `alembic.ini` first, `pyproject.toml` last; top folders first."""
     name = posixpath.basename(path)
-    return name != "alembic.ini", name == "pyproject.toml", path
+    return name != "alembic.ini", name == "pyproject.toml", path.count("/"), path
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -375,17 +375,19 @@ def _locate(
     if location == _HERE or location.startswith(f"{_HERE}/"):
         candidates = [(folder, _join(folder, location.removeprefix(_HERE).lstrip("/")))]
     elif posixpath.isabs(location):
-        return None
+        # `/app/migrations` is how an image or another machine calls `migrations`.
+        parts = PurePosixPath(location).parts[1:]
+        ends = (posixpath.join(*parts[n:]) for n in range(len(parts)))
+        candidates = [(place, _join(place, end)) for end in ends for place in places]
+        return next((c for c in candidates if there.has_env(c[1])), None)
     elif ":" in location:
         package, *rest = location.split(":")
         path = posixpath.join(package.replace(".", "/"), *rest)
         candidates = [(folder, _join(place, inner, path)) for place in places for inner in _ROOTS]
     else:
         candidates = [(place, _join(place, location)) for place in places]
-    for candidate in candidates:
-        if there.has_env(candidate[1]):
-            return candidate
-    return next((c for c in candidates if c[1] in there.folders), None)
+    known = (c for c in candidates if c[1] in there.folders)
+    return next((c for c in candidates if there.has_env(c[1])), next(known, None))
 
 
 # A package lies in the working directory or in one of the usual source folders.

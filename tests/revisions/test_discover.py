@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from gatekeeper.errors import ConfigError
 from gatekeeper.git import WorkTree, open_tree
@@ -58,6 +63,11 @@ CASES = [
         {"api/alembic.ini": ALEMBIC_INI, **env("api/migrations")},
         (project("api/alembic.ini", "api/migrations", path="api"),),
         id="in a folder",
+    ),
+    pytest.param(
+        {"api/alembic.ini": f"{ONE}/app/db/migrations\n", **env("api/db/migrations")},
+        (project("api/alembic.ini", "api/db/migrations", path="api"),),
+        id="absolute in an image",
     ),
     pytest.param(
         {"config/alembic.ini": ALEMBIC_INI, **env("migrations")},
@@ -136,6 +146,15 @@ CASES = [
         id="two files, one history",
     ),
     pytest.param(
+        {
+            "alembic.ini": ALEMBIC_INI,
+            "a/alembic.ini": f"{ONE}%(here)s/../migrations\n",
+            **env("migrations"),
+        },
+        (ROOT,),
+        id="two folders, one history",
+    ),
+    pytest.param(
         {"pyproject.toml": f'{TOML}script_location = "%(here)s/migrations"\n', **env("migrations")},
         (project("pyproject.toml"),),
         id="pyproject",
@@ -184,7 +203,7 @@ CASES = [
     pytest.param({"app/env.py": "", "app/versions/a.py": ""}, (), id="env.py without Alembic"),
     pytest.param({"tox.ini": "[alembic\n", "a.cfg": "x = [alembic]\n"}, (), id="other formats"),
     pytest.param({"alembic.ini": ALEMBIC_INI}, (), id="script directory missing"),
-    pytest.param({"alembic.ini": f"{ONE}/srv/migrations\n"}, (), id="absolute"),
+    pytest.param({"alembic.ini": f"{ONE}/srv/migrations\n"}, (), id="absolute, elsewhere"),
 ]
 
 
@@ -222,6 +241,71 @@ def test_version_locations(tmp_path: Path, options: str, expected: tuple[str, ..
     (found,) = find_projects(tree_of(tmp_path, files))
     relative = {"x/a": "x/a", "b": "b"} if "here" in options else {}
     assert found.version_locations == tuple(relative.get(e, f"x/{e}") for e in expected)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "version_locations = a b",
+        "version_locations = a, b,c",
+        "version_locations = %(here)s/a %(here)s/../b",
+        "path_separator = os\nversion_locations = a:b",
+        "path_separator = os\nversion_locations = %(here)s/a:b",
+        "path_separator = ;\nversion_locations = a; b;",
+        "path_separator = newline\nversion_locations =\n  a\n  b",
+        "version_path_separator = space\nversion_locations = a b",
+        "version_path_separator = space\npath_separator = os\nversion_locations = a b:c",
+        "recursive_version_locations = true",
+        "recursive_version_locations = True",
+    ],
+)
+def test_alembic_reads_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    """Alembic itself, in the project's folder, finds the script directory where we do."""
+    files = {"x/alembic.ini": f"{ALEMBIC_INI}{options}\n", **env("x/migrations")}
+    tree = tree_of(tmp_path, files)
+    root = tree.repository.root
+    (found,) = find_projects(tree)
+    monkeypatch.chdir(root / found.path)
+    assert found.config is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it deprecates lists without a separator
+        config = Config(root / found.config)
+        script = ScriptDirectory.from_config(config)
+        locations = config.get_version_locations_list() or ["migrations/versions"]
+    assert Path(script.dir).resolve() == root / found.script_location
+    assert [Path(item).resolve() for item in locations] == [
+        root / item for item in found.version_locations
+    ]
+    assert script.recursive_version_locations is found.recursive_version_locations
+
+
+@pytest.mark.parametrize(
+    "template", ["generic", "async", "multidb", "pyproject", "pyproject_async"]
+)
+def test_what_alembic_init_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
+    repository = a_repository(tmp_path / "repository").value
+    monkeypatch.chdir(repository.root)
+    command.init(Config("alembic.ini", toml_file="pyproject.toml"), "migrations", template=template)
+    assert find_projects(WorkTree(repository)) == (ROOT,)
+
+
+@pytest.mark.parametrize("template", ["flask", "flask-multidb", "aioflask"])
+def test_what_flask_migrate_makes(tmp_path: Path, template: str) -> None:
+    spec = importlib.util.find_spec("flask_migrate")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "templates" / template
+    files = {
+        "migrations/alembic.ini": (folder / "alembic.ini.mako").read_text(),
+        "migrations/env.py": (folder / "env.py").read_text(),
+    }
+    expected = (project("migrations/alembic.ini", flask_migrate=True),)
+    assert find_projects(tree_of(tmp_path, files)) == expected
 
 
 def test_recursive_version_locations_of_an_ini_file(tmp_path: Path) -> None:
