@@ -20,6 +20,7 @@ from pathlib import PurePosixPath
 from gatekeeper.errors import ConfigError
 from gatekeeper.git import Tree
 from gatekeeper.model import Project
+from gatekeeper.revisions.parse import is_revision_file
 
 # Stands for the configuration file's folder, whose absolute path Alembic puts in.
 _HERE = "/.here"
@@ -339,21 +340,24 @@ def _read_project(there: _There, file: str, section: str, values: _Values) -> li
         script_location=script_location,
         version_locations=_version_locations(there, file, path, script_location, values),
         flask_migrate=there.env_mentions(script_location, b"current_app"),
-        recursive_version_locations=values.get("recursive_version_locations") in (True, "true"),
+        recursive_version_locations=_is_recursive(values),
     )
     return [project]
 
 
+def _is_recursive(values: _Values) -> bool:
+    return values.get("recursive_version_locations") in (True, "true")
+
+
 def _bare_project(there: _There, folder: str) -> Iterator[Project]:
     """Yield a script directory that no configuration file names: its program does."""
-    versions = _join(folder, "versions")
-    if versions in there.folders and there.env_mentions(folder, b"alembic"):
+    if _join(folder, "versions") in there.folders and there.env_mentions(folder, b"alembic"):
         yield Project(
             path=posixpath.dirname(folder) or ".",
             config=None,
             section="alembic",
             script_location=folder,
-            version_locations=(versions,),
+            version_locations=_usual_locations(there, folder),
             flask_migrate=there.env_mentions(folder, b"current_app"),
         )
 
@@ -404,7 +408,9 @@ def _version_locations(
     """Return the folders of the revisions, those included that do not exist yet."""
     written = values.get("version_locations")
     if not written:
-        return (_join(script_location, "versions"),)
+        if _is_recursive(values):
+            return (_join(script_location, "versions"),)
+        return _usual_locations(there, script_location)
     items = map(str, written) if isinstance(written, list) else _split(file, str(written), values)
     folder = posixpath.dirname(file) or "."
     locations = []
@@ -417,6 +423,27 @@ def _version_locations(
         elif not posixpath.isabs(item) and ":" not in item:
             locations.append(_join(path, item))
     return tuple(dict.fromkeys(locations))
+
+
+def _usual_locations(there: _There, script_location: str) -> tuple[str, ...]:
+    """Return the folder `versions`, or the folders in it where they alone hold revisions.
+
+    An env.py can set the version locations at run time, by the dialect for example. To see
+    no revision in such a project would be to pass everything.
+    """
+    versions = _join(script_location, "versions")
+    homes = {
+        posixpath.dirname(path)
+        for path in there.files
+        if path.startswith(f"{versions}/") and is_revision_file(posixpath.basename(path))
+    }
+    inner = tuple(sorted(h for h in homes if posixpath.dirname(h) == versions))
+    if versions in homes or not inner:
+        return (versions,)
+    postgres = tuple(
+        h for h in inner if posixpath.basename(h).lower().startswith(("pg", "postgres"))
+    )
+    return postgres or inner
 
 
 def _split(file: str, written: str, values: _Values) -> list[str]:

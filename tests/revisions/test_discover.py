@@ -199,6 +199,42 @@ CASES = [
         (project(None, "src/shop/migrations", path="src/shop"),),
         id="no configuration file",
     ),
+    pytest.param(
+        {
+            "alembic.ini": ALEMBIC_INI,
+            "migrations/versions/postgresql/a.py": "",
+            "migrations/versions/sqlite/a.py": "",
+            **env("migrations"),
+        },
+        (project("alembic.ini", version_locations=("migrations/versions/postgresql",)),),
+        id="a folder for each dialect, chosen by env.py",
+    ),
+    pytest.param(
+        {
+            "alembic.ini": ALEMBIC_INI,
+            "migrations/versions/core/a.py": "",
+            "migrations/versions/tenant/a.py": "",
+            "migrations/versions/__init__.py": "",
+            **env("migrations"),
+        },
+        (
+            project(
+                "alembic.ini",
+                version_locations=("migrations/versions/core", "migrations/versions/tenant"),
+            ),
+        ),
+        id="folders set by env.py",
+    ),
+    pytest.param(
+        {
+            "alembic.ini": ALEMBIC_INI,
+            "migrations/versions/a.py": "",
+            "migrations/versions/old/b.py": "",
+            **env("migrations"),
+        },
+        (ROOT,),
+        id="a folder beside revisions",
+    ),
     pytest.param({"app/env.py": ENV}, (), id="env.py without versions"),
     pytest.param({"app/env.py": "", "app/versions/a.py": ""}, (), id="env.py without Alembic"),
     pytest.param({"tox.ini": "[alembic\n", "a.cfg": "x = [alembic]\n"}, (), id="other formats"),
@@ -311,10 +347,11 @@ def test_what_flask_migrate_makes(tmp_path: Path, template: str) -> None:
 def test_recursive_version_locations_of_an_ini_file(tmp_path: Path) -> None:
     files = {
         "alembic.ini": f"{ALEMBIC_INI}recursive_version_locations = true\n",
+        "migrations/versions/2026/a.py": "",
         **env("migrations"),
     }
-    (found,) = find_projects(tree_of(tmp_path, files))
-    assert found.recursive_version_locations
+    expected = (project("alembic.ini", recursive_version_locations=True),)
+    assert find_projects(tree_of(tmp_path, files)) == expected
 
 
 def test_the_project_of_a_commit(tmp_path: Path) -> None:
