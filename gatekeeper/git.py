@@ -269,6 +269,7 @@ def _spoken(repository: Repository, ref: str, commit: str) -> str:
     if ref != commit:
         return ref.removeprefix("origin/")
     names = _refs(repository, at=commit)
+    names.sort(key=lambda name: (name not in _DEFAULT_BRANCHES, not name.startswith("origin/")))
     return names[0].removeprefix("origin/") if names else commit[:7]
 
 

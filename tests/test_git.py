@@ -231,6 +231,21 @@ def test_a_detached_checkout_of_a_clone_has_a_base(
     assert choose_base(copy.value, None, commits["main"], None) == base
 
 
+def test_a_sha_is_called_by_the_default_branch_that_is_there(repository: GitRepository) -> None:
+    """A pull request without a commit of its own has its branch at the same commit."""
+    commit = repository.git("rev-parse", "HEAD")
+    repository.git("tag", "a-tag")
+    repository.git("branch", "another")
+    assert choose_base(repository.value, None, commit, None) == Base(commit, commit, "main")
+    repository.git("branch", "--move", "main", "trunk")
+    repository.git("branch", "--delete", "another")
+    assert choose_base(repository.value, None, commit, None) == Base(commit, commit, "trunk")
+    repository.git("switch", "--quiet", "--detach")
+    repository.git("branch", "--delete", "--force", "trunk")
+    repository.git("tag", "--delete", "a-tag")
+    assert choose_base(repository.value, None, commit, None) == Base(commit, commit, commit[:7])
+
+
 # --- The files of one state ----------------------------------------------------------
 
 
@@ -243,6 +258,13 @@ def test_paths_and_contents(repository: GitRepository, ref: str | None) -> None:
     assert tree.read("binary") == b"\x00\xff\r\n"
     assert tree.read("absent") is None
     assert tree.read("with space") is None
+
+
+def test_a_partial_clone_fetches_what_it_lacks(repository: GitRepository, tmp_path: Path) -> None:
+    repository.git("config", "uploadpack.allowFilter", "true")
+    repository.commit({"plain.txt": "newer\n"})
+    copy = clone(repository, tmp_path / "copy", "--filter=blob:none")
+    assert open_tree(copy.value, "HEAD~1").read("plain.txt") == b"plain\n"
 
 
 @pytest.mark.parametrize("ref", ["HEAD", None])
