@@ -1,0 +1,116 @@
+"""Ephemeral databases: made empty or as a clone, marked as ours, and dropped."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from gatekeeper.errors import DatabaseError
+from gatekeeper.postgres.servers import Server, quote
+
+MARKER_SETTING = "gatekeeper.marker"
+
+_END_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of this run.
+
+    Every session of it shows `marker` as `current_setting('gatekeeper.marker')`; a
+    session that does not is one of another database, which the project must not touch.
+    """
+
+    server: Server
+    name: str
+    marker: str = field(repr=False)
+
+    def connect(self, autocommit: bool = True) -> Connection:
+        """Open a connection; the caller closes it."""
+        return self.server.connect(self.name, autocommit)
+
+
+@contextlib.contextmanager
+def open_database(
+    server: Server, template: Database | None = None, extensions: Sequence[str] = ()
+) -> Iterator[Database]:
+    """Yield a new database that is dropped when the block ends."""
+    database = create_database(server, template, extensions)
+    try:
+        yield database
+    finally:
+        drop_database(database)
+
+
+def create_database(
+    server: Server, template: Database | None = None, extensions: Sequence[str] = ()
+) -> Database:
+    """Return a new database: a clone of the template, else an empty one.
+
+    A template must have no session; those that it has are ended.
+    """
+    if template is not None:
+        end_backends(template)
+    database = Database(server, server.next_database_name(), secrets.token_hex(16))
+    name = quote(server, database.name)
+    # template0 and not template1: nothing that somebody installed there, and never a
+    # session that would stand in the way.
+    source = quote(server, "template0" if template is None else template.name)
+    server.administer(f"CREATE DATABASE {name} TEMPLATE {source}")
+    # On majors 15 and newer this clones by WAL: 12 ms for an empty database, 30 ms for 100
+    # tables and 115 ms for 400, where STRATEGY file_copy takes 42, 50 and 80.
+    # A clone does not take over its template's settings.
+    server.administer(f"ALTER DATABASE {name} SET {MARKER_SETTING} = %s", database.marker)
+    if extensions:
+        try:
+            _create_extensions(database, extensions)
+        except DatabaseError:
+            drop_database(database)
+            raise
+    return database
+
+
+def drop_database(database: Database) -> None:
+    """Drop a database and end its sessions; one that is gone already is fine."""
+    name = quote(database.server, database.name)
+    database.server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def end_backends(database: Database) -> int:
+    """End all sessions of a database and return how many there were."""
+    # PostgreSQL's own ways to wait for their end look only every 100 ms.
+    deadline = time.monotonic() + _END_SECONDS
+    ended = len(_terminate(database))
+    while _terminate(database) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return ended
+
+
+def _terminate(database: Database) -> list[tuple[object, ...]]:
+    return database.server.administer(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+        " WHERE datname = %s",
+        database.name,
+    )
+
+
+def _create_extensions(database: Database, extensions: Sequence[str]) -> None:
+    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
+        for extension in extensions:
+            name = quote(database.server, extension)
+            try:
+                cursor.execute(f"CREATE EXTENSION IF NOT EXISTS {name} CASCADE")
+            except psycopg2.Error as error:
+                info = database.server.info
+                raise DatabaseError(
+                    f'the extension "{extension}" cannot be created on PostgreSQL '
+                    f"{info.version} ({info.source.value}): {error.diag.message_primary}",
+                    fix="Give `--database-url` a server that has it, such as a service "
+                    "container of an image with the extension.",
+                ) from error

@@ -1,0 +1,321 @@
+"""A PostgreSQL server for a rehearsal: one that is given, or one of our own for this run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import sqlalchemy.engine
+import sqlalchemy.exc
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+from psycopg2.extensions import quote_ident
+
+from gatekeeper.errors import ConfigError, DatabaseError
+from gatekeeper.model import ServerInfo, ServerSource
+from gatekeeper.postgres.clusters import Cluster, run_cluster
+from gatekeeper.postgres.installations import (
+    OLDEST_MAJOR,
+    Account,
+    Installation,
+    choose_account,
+    choose_installation,
+    find_installations,
+)
+
+DATABASE_PREFIX = "gatekeeper_"
+
+_STARTING_UP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server that databases may be created on.
+
+    `parameters` are what else a client needs to connect, such as `sslmode`. `account` is
+    whom a server of our own runs under, None where that is ourselves. `run_id` is in the
+    names of all databases of this run.
+    """
+
+    info: ServerInfo
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    maintenance_database: str
+    run_id: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    account: Account | None = None
+    cluster: Cluster | None = field(default=None, repr=False)
+    _administration: list[Connection] = field(default_factory=list, repr=False)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)
+
+    def connect(self, database: str, autocommit: bool = True) -> Connection:
+        """Open a connection to one of the server's databases; the caller closes it."""
+        parameters: dict[str, Any] = {**self.parameters}
+        try:
+            connection: Connection = psycopg2.connect(
+                host=self.host,
+                port=self.port,
+                user=self.user,
+                password=self.password,
+                dbname=database,
+                connect_timeout=10,
+                application_name=f"{DATABASE_PREFIX}{self.run_id}",
+                **parameters,
+            )
+        except psycopg2.OperationalError as error:
+            raise self._lost(error) from error
+        connection.autocommit = autocommit
+        return connection
+
+    def administer(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run a statement of server administration and return its rows, if it has any.
+
+        All go through one connection, which is kept for the whole run and tells other
+        runs that this one is alive.
+        """
+        try:
+            if not self._administration:
+                self._administration.append(self.connect(self.maintenance_database))
+            with self._administration[0].cursor() as cursor:
+                cursor.execute(sql, values or None)
+                return [] if cursor.description is None else cursor.fetchall()
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            raise self._lost(error) from error
+
+    def next_database_name(self) -> str:
+        """Return a name that no other database of this server has."""
+        return f"{DATABASE_PREFIX}{self.run_id}_{next(self._numbers)}"
+
+    def close(self) -> None:
+        """Close the connection of `administer`."""
+        for connection in self._administration:
+            connection.close()
+        self._administration.clear()
+
+    def _lost(self, error: psycopg2.Error) -> DatabaseError:
+        where = f"{self.host}:{self.port}"
+        if self.cluster is None:
+            return DatabaseError(
+                f"PostgreSQL did not answer: {_one_line(error)}",
+                where=where,
+                fix="See that the server of `--database-url` runs and accepts connections.",
+            )
+        if self.cluster.has_ended:
+            return DatabaseError(
+                f"the PostgreSQL server of this run ended. Its last words:\n"
+                f"{self.cluster.read_log()}",
+                where=where,
+                fix="Run again; if it was killed for want of memory, give the job more.",
+            )
+        return DatabaseError(
+            f"the PostgreSQL server of this run did not answer: {_one_line(error)}",
+            where=where,
+            fix="Run again.",
+        )
+
+
+@contextlib.contextmanager
+def open_server(
+    database_url: str | None,
+    *,
+    temporary_root: Path | None = None,
+    run_as: Account | None = None,
+) -> Iterator[Server]:
+    """Yield the server of the URL, else one of our own that ends with the block.
+
+    `temporary_root` is where a server of our own keeps its files; by default in memory
+    where there is room. `run_as` counts only where we are root.
+    """
+    if database_url is not None:
+        with _use_service(database_url) as server:
+            yield server
+        return
+    account = choose_account(run_as)
+    installation = choose_installation(find_installations(account))
+    with start_server(installation, temporary_root=temporary_root, run_as=account) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def start_server(
+    installation: Installation,
+    *,
+    temporary_root: Path | None = None,
+    run_as: Account | None = None,
+) -> Iterator[Server]:
+    """Yield a new server of the installation; it is gone when the block ends.
+
+    As root `run_as` defaults to the account `postgres` or, without one, `nobody`.
+    """
+    account = choose_account(run_as)
+    with run_cluster(installation, temporary_root, account) as cluster:
+        server = Server(
+            info=ServerInfo(installation.source, cluster.installation.version),
+            host="127.0.0.1",
+            port=cluster.port,
+            user="postgres",
+            password=cluster.password,
+            maintenance_database="postgres",
+            run_id=secrets.token_hex(6),
+            account=account,
+            cluster=cluster,
+        )
+        with contextlib.closing(server):
+            yield server
+
+
+# --- A server that is given ----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _use_service(database_url: str) -> Iterator[Server]:
+    server = _reach_service(database_url)
+    try:
+        _sweep_databases(server)
+        yield server
+        _drop_databases(server, f"{DATABASE_PREFIX}{server.run_id}_")
+    except BaseException:
+        # What broke the block is what has to be told, not that cleaning failed as well.
+        with contextlib.suppress(DatabaseError, psycopg2.Error):
+            _drop_databases(server, f"{DATABASE_PREFIX}{server.run_id}_")
+        raise
+    finally:
+        server.close()
+
+
+def _reach_service(database_url: str) -> Server:
+    url = _parse_url(database_url)
+    # A list of hosts (`?host=a&host=b`) is for clients that look for the primary.
+    host = url.host or _first(url.query.get("host")) or "localhost"
+    port = url.port or int(_first(url.query.get("port")) or 5432)
+    server = Server(
+        info=ServerInfo(ServerSource.SERVICE, "0"),
+        host=host,
+        port=port,
+        user=url.username or "postgres",
+        password=url.password or "",
+        maintenance_database=url.database or "postgres",
+        run_id=secrets.token_hex(6),
+        parameters={
+            name: str(_first(value)) for name, value in url.query.items() if name.startswith("ssl")
+        },
+    )
+    where = f"{host}:{port}"
+    connection = _connect_when_started(server)
+    major, minor = divmod(connection.server_version, 10_000)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+        )
+        row = cursor.fetchone()
+        # This connection is the sign of life that other runs look for.
+        if major >= OLDEST_MAJOR:
+            cursor.execute("SET idle_session_timeout = 0")
+    server._administration.append(connection)
+    if major < OLDEST_MAJOR:
+        server.close()
+        raise DatabaseError(
+            f"the server is PostgreSQL {major}.{minor}; gatekeeper needs {OLDEST_MAJOR} or newer",
+            where=where,
+            fix="Give `--database-url` a server of the major version that production runs.",
+        )
+    if row is None or not row[0]:
+        server.close()
+        raise DatabaseError(
+            f'the role "{server.user}" may not create databases',
+            where=where,
+            fix=f'Let it: `ALTER ROLE "{server.user}" CREATEDB;`, or name another role in '
+            "`--database-url`.",
+        )
+    info = ServerInfo(ServerSource.SERVICE, f"{major}.{minor}")
+    return dataclasses.replace(server, info=info)
+
+
+def _parse_url(database_url: str) -> sqlalchemy.engine.URL:
+    fix = "Write it as `postgresql://user:password@host:5432/postgres`."
+    try:
+        url = sqlalchemy.engine.make_url(database_url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        # The URL itself is not repeated: it may hold a password. Nor is the cause chained.
+        raise ConfigError(
+            "the database URL cannot be read", where="--database-url", fix=fix
+        ) from None
+    if url.drivername.split("+")[0] not in ("postgres", "postgresql"):
+        raise ConfigError(
+            f"the database URL is one of {url.drivername}, not of PostgreSQL",
+            where="--database-url",
+            fix=fix,
+        )
+    return url
+
+
+def _first(value: str | tuple[str, ...] | None) -> str | None:
+    if isinstance(value, tuple):
+        return value[0]
+    return value
+
+
+def _connect_when_started(server: Server) -> Connection:
+    """Connect, with patience only for a server that says it is starting up."""
+    deadline = time.monotonic() + _STARTING_UP_SECONDS
+    while True:
+        try:
+            return server.connect(server.maintenance_database)
+        except DatabaseError as error:
+            # libpq gives no SQLSTATE for a refused connection, only this text.
+            if "the database system is starting up" not in error.what:
+                raise
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+
+
+def _sweep_databases(server: Server) -> None:
+    """Drop the databases that killed runs have left on the server."""
+    # The databases first: a run connects before it creates one.
+    names = _list_databases(server, DATABASE_PREFIX)
+    rows = server.administer("SELECT DISTINCT application_name FROM pg_catalog.pg_stat_activity")
+    alive = {application_name for (application_name,) in rows}
+    for name in names:
+        if name.rpartition("_")[0] not in alive:
+            _drop(server, name)
+
+
+def _drop_databases(server: Server, prefix: str) -> None:
+    for name in _list_databases(server, prefix):
+        _drop(server, name)
+
+
+def _list_databases(server: Server, prefix: str) -> list[str]:
+    rows = server.administer(
+        "SELECT datname FROM pg_catalog.pg_database"
+        " WHERE pg_catalog.starts_with(datname, %s)"
+        " AND datname ~ '^gatekeeper_[0-9a-f]{12}_[0-9]+$'"
+        " AND pg_catalog.pg_has_role(datdba, 'USAGE') ORDER BY oid",
+        prefix,
+    )
+    return [name for (name,) in rows]
+
+
+def _drop(server: Server, name: str) -> None:
+    server.administer(f"DROP DATABASE IF EXISTS {quote(server, name)} WITH (FORCE)")
+
+
+def quote(server: Server, identifier: str) -> str:
+    """Return an identifier as it is written in SQL."""
+    if not server._administration:
+        server.administer("SELECT 1")
+    return quote_ident(identifier, server._administration[0])
+
+
+def _one_line(error: psycopg2.Error) -> str:
+    return " ".join(str(error).split())

