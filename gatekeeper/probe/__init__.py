@@ -1,0 +1,1 @@
+"""Runs the project's own Alembic environment in the project's own interpreter."""

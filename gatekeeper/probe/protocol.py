@@ -1,0 +1,377 @@
+"""What gatekeeper asks of the probe and what the probe answers, as values and as JSON.
+
+One JSON object a line in either direction. The answers come from a process in which a
+stranger's code runs: each field is checked, and a line that does not fit is a
+`ProtocolError`, never a default.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gatekeeper.model import Direction, Project, StepError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Target:
+    """An ephemeral database; `marker` is what `SHOW gatekeeper.marker` answers in it."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    marker: str = field(repr=False)
+    sslmode: str | None = None
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The Python that has the project's dependencies and how it was found."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What has to be known to run a project's environment.
+
+    `checkout` is a throw-away copy of the repository: the project's code may write into
+    it, and it is given to the account that runs it. `repository` is where the user's own
+    copy lies; import paths that an editable installation points there are turned to
+    `checkout`. `environment` is the policy's `project.env`.
+    """
+
+    interpreter: Interpreter
+    checkout: Path
+    project: Project
+    repository: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class RequestedStep:
+    revision: str
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a connection would have gone without the redirection; no credentials."""
+
+    dialect: str
+    host: str | None
+    port: str | None
+    database: str | None
+
+
+@dataclass(frozen=True)
+class ProbeFacts:
+    """What a run of env.py without any step showed.
+
+    `fn_calls` counts how often env.py ran migrations (more than once where it loops over
+    schemas). `other_dialects` are those of connections that were not PostgreSQL's.
+    `notes` says how the project was run, one line each.
+    """
+
+    python: str
+    alembic: str
+    sqlalchemy: str
+    dialect: str
+    driver: str
+    version_table: str
+    version_table_schema: str | None
+    has_target_metadata: bool
+    transaction_per_migration: bool
+    transactional_ddl: bool
+    fn_calls: int
+    origins: tuple[Origin, ...]
+    absent_variables: tuple[str, ...]
+    other_dialects: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Fate(enum.Enum):
+    """What became of the transaction in which a statement ran."""
+
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+    OPEN = "open"  # neither, when env.py had come to its end
+
+
+@dataclass(frozen=True)
+class ProbeStatement:
+    """One statement as SQLAlchemy sent it.
+
+    `path` is relative to the checkout (absolute outside it). `connection` and
+    `transaction` number what the statement ran on: two statements with the same
+    `transaction` share their locks. Outside a transaction (driver autocommit) that is
+    None. `observed` holds the rows of the observation query; None where it was not or
+    could not be asked. `executions` is above 1 for an executemany. `fate` is None for an
+    autocommit statement that failed.
+    """
+
+    ordinal: int
+    sql: str
+    parameters: str | None
+    path: str | None
+    line: int | None
+    end_line: int | None
+    connection: int
+    transaction: int | None
+    seconds: float
+    rows: int | None
+    executions: int
+    observed: tuple[tuple[str | None, ...], ...] | None
+    fate: Fate | None
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class ProbeStep:
+    """What came of one requested step; `statements` are in order of execution.
+
+    Neither started nor completed: an earlier step failed, or env.py ran no migrations.
+    `already_applied`: the environment itself had brought the database past it.
+    `omitted` counts statements beyond those that are kept.
+    """
+
+    revision: str
+    direction: Direction
+    started: bool
+    completed: bool
+    seconds: float
+    statements: tuple[ProbeStatement, ...]
+    error: StepError | None = None
+    already_applied: bool = False
+    omitted: int = 0
+
+
+@dataclass(frozen=True)
+class ProbeRun:
+    """One run of env.py: as many steps as were requested, in that order.
+
+    `error` is one outside any step (connecting, the commit at the end, env.py's own
+    code). `environment_statements` are those outside any step, and within one those for
+    the version table.
+    """
+
+    steps: tuple[ProbeStep, ...]
+    error: StepError | None
+    environment_statements: tuple[ProbeStatement, ...]
+    fn_calls: int
+    other_dialects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProbeDrift:
+    """What autogenerate would change; `operations` is None without `target_metadata`."""
+
+    operations: tuple[str, ...] | None
+
+
+class Fault(enum.Enum):
+    """Why the environment could not be started, as far as it decides what to try next."""
+
+    MISSING_MODULE = "missing module"
+    MISSING_VARIABLE = "missing variable"
+    OTHER_DIALECT = "other dialect"
+    NEVER_CONNECTED = "never connected"
+    ASYNC_DRIVER = "async driver"
+    NO_APP_CONTEXT = "no application context"
+    LOOP = "event loop"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class StartFailure:
+    """A dry run that failed: the error and what was seen on the way.
+
+    `module` is the name that could not be imported; `variables` are the recorded absent
+    environment variables that the error names.
+    """
+
+    fault: Fault
+    error: StepError | None
+    module: str | None
+    variables: tuple[str, ...]
+    absent_variables: tuple[str, ...]
+    other_dialects: tuple[str, ...]
+    drivers: tuple[str, ...]
+
+
+class ProtocolError(Exception):
+    """A line of the probe that is not what was agreed; carries what was wrong with it."""
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """Return one line of the protocol."""
+    return json.dumps(message, ensure_ascii=True).encode() + b"\n"
+
+
+def target_message(target: Target) -> dict[str, Any]:
+    return {
+        "host": target.host,
+        "port": target.port,
+        "user": target.user,
+        "password": target.password,
+        "database": target.database,
+        "marker": target.marker,
+        "sslmode": target.sslmode,
+    }
+
+
+def step_messages(steps: Sequence[RequestedStep]) -> list[dict[str, str]]:
+    return [{"revision": s.revision, "direction": s.direction.value} for s in steps]
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """Return the object of one line."""
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        raise ProtocolError(f"not JSON: {line[:200]!r}") from error
+    if not isinstance(message, dict):
+        raise ProtocolError(f"not an object: {line[:200]!r}")
+    return message
+
+
+def read(message: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    """Return a field of exactly that type (an int does for a float, a bool does not)."""
+    value = optional(message, key, kind)
+    if value is None:
+        raise ProtocolError(f"{key} is missing")
+    return value
+
+
+def optional(message: Mapping[str, Any], key: str, kind: type[T]) -> T | None:
+    value = message.get(key)
+    if value is None:
+        return None
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ProtocolError(f"{key} is {type(value).__name__}, not {kind.__name__}")
+    return value  # type: ignore[no-any-return]  # the type was compared just above
+
+
+def read_texts(message: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    values = read(message, key, list)
+    if not all(isinstance(value, str) for value in values):
+        raise ProtocolError(f"{key} holds something else than text")
+    return tuple(values)
+
+
+def read_facts(message: Mapping[str, Any]) -> ProbeFacts:
+    return ProbeFacts(
+        python=read(message, "python", str),
+        alembic=read(message, "alembic", str),
+        sqlalchemy=read(message, "sqlalchemy", str),
+        dialect=read(message, "dialect", str),
+        driver=read(message, "driver", str),
+        version_table=read(message, "version_table", str),
+        version_table_schema=optional(message, "version_table_schema", str),
+        has_target_metadata=read(message, "has_target_metadata", bool),
+        transaction_per_migration=read(message, "transaction_per_migration", bool),
+        transactional_ddl=read(message, "transactional_ddl", bool),
+        fn_calls=read(message, "fn_calls", int),
+        origins=tuple(_read_origin(entry) for entry in read(message, "origins", list)),
+        absent_variables=read_texts(message, "absent_variables"),
+        other_dialects=read_texts(message, "other_dialects"),
+        notes=read_texts(message, "notes"),
+    )
+
+
+def _read_origin(entry: object) -> Origin:
+    message = _as_object(entry)
+    return Origin(
+        dialect=read(message, "dialect", str),
+        host=optional(message, "host", str),
+        port=optional(message, "port", str),
+        database=optional(message, "database", str),
+    )
+
+
+def _as_object(entry: object) -> Mapping[str, Any]:
+    if not isinstance(entry, dict):
+        raise ProtocolError(f"{type(entry).__name__} where an object was agreed")
+    return entry
+
+
+def read_error(entry: object) -> StepError | None:
+    if entry is None:
+        return None
+    message = _as_object(entry)
+    return StepError(
+        type=read(message, "type", str),
+        message=read(message, "message", str),
+        sqlstate=optional(message, "sqlstate", str),
+        sql=optional(message, "sql", str),
+        path=optional(message, "path", str),
+        line=optional(message, "line", int),
+    )
+
+
+def read_start_failure(message: Mapping[str, Any]) -> StartFailure:
+    return StartFailure(
+        fault=_read_enum(Fault, read(message, "fault", str)),
+        error=read_error(message.get("error")),
+        module=optional(message, "module", str),
+        variables=read_texts(message, "variables"),
+        absent_variables=read_texts(message, "absent_variables"),
+        other_dialects=read_texts(message, "other_dialects"),
+        drivers=read_texts(message, "drivers"),
+    )
+
+
+def read_statement(message: Mapping[str, Any], fate: Fate | None) -> ProbeStatement:
+    observed = optional(message, "observed", list)
+    return ProbeStatement(
+        ordinal=read(message, "ordinal", int),
+        sql=read(message, "sql", str),
+        parameters=optional(message, "parameters", str),
+        path=optional(message, "path", str),
+        line=optional(message, "line", int),
+        end_line=optional(message, "end_line", int),
+        connection=read(message, "connection", int),
+        transaction=optional(message, "transaction", int),
+        seconds=read(message, "seconds", float),
+        rows=optional(message, "rows", int),
+        executions=read(message, "executions", int),
+        observed=None if observed is None else tuple(_read_row(row) for row in observed),
+        fate=fate,
+        failed=read(message, "failed", bool),
+    )
+
+
+def _read_row(row: object) -> tuple[str | None, ...]:
+    if not isinstance(row, list) or not all(v is None or isinstance(v, str) for v in row):
+        raise ProtocolError("observed holds something else than rows of text")
+    return tuple(row)
+
+
+E = TypeVar("E", bound=enum.Enum)
+
+
+def _read_enum(kind: type[E], value: str) -> E:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ProtocolError(f"{value!r} is no {kind.__name__}") from error
+
+
+def read_fate(value: object) -> Fate:
+    return _read_enum(Fate, value) if isinstance(value, str) else _refuse_fate(value)
+
+
+def _refuse_fate(value: object) -> Fate:
+    raise ProtocolError(f"{value!r} is no Fate")
