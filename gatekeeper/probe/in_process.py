@@ -6,7 +6,8 @@ Python 3.8 or newer. Requests come in on what was standard input, answers leave 
 was standard output; the project gets neither. `protocol.py` is the other side.
 """
 
-# ruff: noqa: PTH  # frames, tracebacks and Alembic hold paths as strings, and so do we
+# Frames, tracebacks and Alembic hold paths as strings, and so does this file.
+# ruff: noqa: PTH100, PTH113, PTH118, PTH120, PTH123, PTH206, PTH208
 
 from __future__ import annotations
 

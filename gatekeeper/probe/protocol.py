@@ -47,7 +47,8 @@ class Launch:
     `checkout` is a throw-away copy of the repository: the project's code may write into
     it, and it is given to the account that runs it. `repository` is where the user's own
     copy lies; import paths that an editable installation points there are turned to
-    `checkout`. `environment` is the policy's `project.env`.
+    `checkout`. `environment` is the policy's `project.env`; of gatekeeper's own `environ`
+    a few harmless variables are passed on.
     """
 
     interpreter: Interpreter
@@ -55,6 +56,7 @@ class Launch:
     project: Project
     repository: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_seconds: float = 600.0
 
 

@@ -1,0 +1,487 @@
+"""Starts the probe, keeps it within its limits and turns its answers into values."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gatekeeper.errors import ProbeError
+from gatekeeper.model import StepError
+from gatekeeper.probe import in_process, layout, protocol
+from gatekeeper.probe.attempts import (
+    ATTEMPTS_AT_MOST,
+    Attempt,
+    FlaskApp,
+    Stop,
+    attempt_after_success,
+    next_attempt,
+    values_of,
+)
+from gatekeeper.probe.protocol import (
+    Fate,
+    Launch,
+    Origin,
+    ProbeDrift,
+    ProbeFacts,
+    ProbeRun,
+    ProbeStatement,
+    ProbeStep,
+    ProtocolError,
+    RequestedStep,
+    StartFailure,
+    Target,
+)
+from gatekeeper.probe.sandbox import open_sandbox
+
+OUTPUT_KEPT = 64 * 1024
+OUTPUT_AT_MOST = 50 * 1024 * 1024
+LINE_AT_MOST = 64 * 1024 * 1024
+LINES_SHOWN = 10
+CHUNK = 64 * 1024
+SECONDS_TO_FINISH = 5.0
+
+
+class Probe:
+    """A project's environment that has been started and answers requests.
+
+    `variables` names what had to be set for it, beyond what the policy file sets.
+    """
+
+    def __init__(
+        self, process: _Process, facts: ProbeFacts, variables: tuple[str, ...], where: str
+    ) -> None:
+        self.facts = facts
+        self.variables = variables
+        self._process = process
+        self._where = where
+
+    def run(
+        self, target: Target, steps: Sequence[RequestedStep], observe: str | None = None
+    ) -> ProbeRun:
+        """Execute steps in one run of env.py; `observe` is asked after each statement.
+
+        What a transaction left open held is gone afterwards: its connection is closed.
+        """
+        request = {
+            "kind": "run",
+            "target": protocol.target_message(target),
+            "steps": protocol.step_messages(steps),
+            "observe": observe,
+        }
+        gathering = _Gathering(tuple(steps))
+        with self._speaking():
+            for message in self._process.ask(request):
+                gathering.add(message)
+            return gathering.finish()
+
+    def drift(self, target: Target) -> ProbeDrift:
+        """Ask autogenerate, with env.py's own options, what it would still change."""
+        answer = self._simple({"kind": "drift", "target": protocol.target_message(target)})
+        if answer.get("operations") is None:
+            return ProbeDrift(None)
+        with self._speaking():
+            return ProbeDrift(protocol.read_texts(answer, "operations"))
+
+    def stamp(self, target: Target, revisions: Sequence[str]) -> None:
+        """Set the version table to these revisions without running them."""
+        self._simple(
+            {
+                "kind": "stamp",
+                "target": protocol.target_message(target),
+                "revisions": list(revisions),
+            }
+        )
+
+    def _simple(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        with self._speaking():
+            answer = self._process.last_answer(request)
+            error = protocol.read_error(answer.get("error"))
+        if error is not None:
+            raise ProbeError(
+                f"env.py failed while asked to {request['kind']}: {error.type}: {error.message}",
+                where=self._where if error.path is None else f"{error.path}:{error.line}",
+                fix="Check that `alembic check` works in the project's own environment.",
+            )
+        return answer
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except ProtocolError as error:
+            raise _spoiled(error, self._where) from error
+
+
+@contextlib.contextmanager
+def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Probe]:
+    """Start the project's environment, with as little help as it needs.
+
+    Each attempt has a process and a database of its own: what the failed one imported or
+    wrote would spoil the next.
+    """
+    attempt = Attempt(flask=FlaskApp.OWN if launch.project.flask_migrate else None)
+    fallback: Attempt | None = None
+    for _ in range(ATTEMPTS_AT_MOST):
+        with contextlib.ExitStack() as stack:
+            process, outcome = _start(stack, launch, attempt, new_target())
+            if isinstance(outcome, ProbeFacts):
+                better = (
+                    None
+                    if fallback is not None
+                    else attempt_after_success(attempt, outcome, launch.environment)
+                )
+                if better is None:
+                    facts = replace(outcome, notes=_notes(launch, attempt, outcome))
+                    names = tuple(name for name, _ in attempt.variables)
+                    yield Probe(process, facts, names, _where(launch))
+                    process.finish()
+                    return
+                fallback, attempt = attempt, better
+                continue
+        if fallback is not None:
+            reason = "with " + ", ".join(n for n, _ in attempt.variables) + " set it does not start"
+            attempt = replace(fallback, reasons=(*fallback.reasons, reason))
+            continue
+        following = next_attempt(attempt, outcome, launch.environment, str(launch.interpreter.path))
+        if isinstance(following, Stop):
+            raise _stopped(following, outcome, attempt, launch, process)
+        attempt = following
+    raise ProbeError(
+        f"env.py could not be run in {ATTEMPTS_AT_MOST} attempts: " + "; ".join(attempt.reasons),
+        where=_where(launch),
+        fix="Set what the project needs in the policy file: `project: {env: {NAME: …}}`",
+    )
+
+
+def _start(
+    stack: contextlib.ExitStack, launch: Launch, attempt: Attempt, target: Target
+) -> tuple[_Process, ProbeFacts | StartFailure]:
+    variables = {**values_of(attempt, target), **launch.environment}
+    sandbox = stack.enter_context(
+        open_sandbox(
+            launch.interpreter.path,
+            launch.checkout.resolve(),
+            launch.repository,
+            launch.environ,
+            variables,
+        )
+    )
+    # The project's account may not be able to read where gatekeeper is installed.
+    program = sandbox.private / "probe.py"
+    shutil.copyfile(in_process.__file__, program)
+    program.chmod(0o644)
+    secrets = (*variables.values(), target.password)
+    popen = subprocess.Popen(
+        [*sandbox.command, str(launch.interpreter.path), "-B", str(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=sandbox.private,
+        env=dict(sandbox.environment),
+        start_new_session=True,
+        bufsize=0,
+    )
+    process = _Process(popen, launch.timeout_seconds, _where(launch), secrets)
+    stack.callback(process.kill)
+    try:
+        answer = process.last_answer(_start_message(launch, attempt, target))
+        if answer.get("kind") == "started":
+            return process, protocol.read_facts(answer)
+        return process, protocol.read_start_failure(answer)
+    except ProtocolError as error:
+        raise _spoiled(error, _where(launch)) from error
+
+
+def _start_message(launch: Launch, attempt: Attempt, target: Target) -> dict[str, Any]:
+    checkout, project = launch.checkout.resolve(), launch.project
+    script_location = checkout / project.script_location
+    folders = [str(checkout / location) for location in project.version_locations]
+    usual = [str(script_location / "versions")]
+    return {
+        "kind": "start",
+        "target": protocol.target_message(target),
+        "checkout": str(checkout),
+        "repository": None if launch.repository is None else str(launch.repository),
+        "config": None if project.config is None else str(checkout / project.config),
+        "section": project.section,
+        "script_location": str(script_location),
+        "version_locations": [] if folders == usual else folders,
+        "version_folders": folders,
+        "working_directory": str(layout.working_directory(checkout, project)),
+        "import_paths": [str(path) for path in layout.import_paths(checkout, project)],
+        "flask": None if attempt.flask is None else attempt.flask.value,
+        "prefers_async": attempt.prefers_async,
+    }
+
+
+class _Process:
+    """The probe's process: requests in, answers out, within its limits."""
+
+    def __init__(
+        self,
+        popen: subprocess.Popen[bytes],
+        timeout_seconds: float,
+        where: str,
+        secrets: Sequence[str],
+    ) -> None:
+        assert popen.stdin is not None
+        assert popen.stdout is not None
+        assert popen.stderr is not None
+        self._popen = popen
+        self._requests = popen.stdin
+        self._timeout_seconds = timeout_seconds
+        self._where = where
+        self._secrets = secrets
+        self._answers = bytearray()
+        self._output = bytearray()
+        self._output_size = 0
+        self._selector = selectors.DefaultSelector()
+        for stream in (popen.stdout, popen.stderr):
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream, selectors.EVENT_READ)
+
+    def ask(self, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Send a request and yield its answers; the last one ends it."""
+        deadline = time.monotonic() + self._timeout_seconds
+        with contextlib.suppress(BrokenPipeError):  # the answers' end tells more
+            self._requests.write(protocol.encode(request))
+        while True:
+            message = protocol.decode(self._read_line(deadline))
+            yield message
+            if message.get("kind") in ("started", "failed", "done", "finished"):
+                return
+
+    def last_answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = {}
+        for message in self.ask(request):
+            answer = message
+        return answer
+
+    def finish(self) -> None:
+        """Let the process end by itself; one that does not is killed all the same."""
+        self._timeout_seconds = SECONDS_TO_FINISH
+        with contextlib.suppress(ProbeError, ProtocolError):
+            self.last_answer({"kind": "finish"})
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+        self._selector.close()
+        for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _read_line(self, deadline: float) -> bytes:
+        searched = 0
+        while True:
+            end = self._answers.find(b"\n", searched)
+            if end >= 0:
+                line = bytes(self._answers[:end])
+                del self._answers[: end + 1]
+                return line
+            searched = len(self._answers)
+            if searched > LINE_AT_MOST:
+                raise self._ended("sent an answer without end and was stopped")
+            self._wait(deadline)
+
+    def _wait(self, deadline: float) -> None:
+        ready = self._selector.select(max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise self._ended(f"did not answer within {self._timeout_seconds:.0f} seconds")
+        for key, _ in ready:
+            chunk = os.read(key.fd, CHUNK)
+            if key.fileobj is self._popen.stderr:
+                self._take_output(chunk)
+            elif chunk:
+                self._answers += chunk
+            else:
+                raise self._ended(f"ended before it had answered ({self._exit()})")
+
+    def _take_output(self, chunk: bytes) -> None:
+        if not chunk:
+            assert self._popen.stderr is not None
+            self._selector.unregister(self._popen.stderr)
+        self._output_size += len(chunk)
+        self._output += chunk
+        del self._output[:-OUTPUT_KEPT]
+        if self._output_size > OUTPUT_AT_MOST:
+            megabytes = OUTPUT_AT_MOST // (1024 * 1024)
+            raise self._ended(f"printed more than {megabytes} MB and was stopped")
+
+    def _exit(self) -> str:
+        try:
+            status = self._popen.wait(SECONDS_TO_FINISH)
+        except subprocess.TimeoutExpired:
+            return "still running"
+        self._drain()
+        if status > 128 and signal.Signals(status - 128) in signal.valid_signals():
+            status = 128 - status  # `unshare` passes a child's signal on as a shell does
+        return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+
+    def _drain(self) -> None:
+        assert self._popen.stderr is not None
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._popen.stderr.fileno(), CHUNK):
+                self._output += chunk
+                del self._output[:-OUTPUT_KEPT]
+
+    def _ended(self, what: str) -> ProbeError:
+        return ProbeError(
+            f"the project's process {what}{self.last_lines()}",
+            where=self._where,
+            fix="Run `alembic upgrade head` on an empty database in the project's own "
+            "environment to see where it stops.",
+        )
+
+    def last_lines(self) -> str:
+        """Return the end of what the project printed, without values that were given to it."""
+        text = self._output.decode("utf-8", "replace")
+        for secret in self._secrets:
+            if len(secret) > 3:
+                text = text.replace(secret, "***")
+        lines = [line for line in text.splitlines() if line.strip()][-LINES_SHOWN:]
+        return "".join(f"\n    {line}" for line in ["; it printed last:", *lines]) if lines else ""
+
+
+@dataclass
+class _StepSoFar:
+    begun: int = 0
+    completed: int = 0
+    seconds: float = 0.0
+    error: StepError | None = None
+    applied: bool = False
+
+
+class _Gathering:
+    """Puts the messages of a run together; fates are known only at its end."""
+
+    def __init__(self, steps: tuple[RequestedStep, ...]) -> None:
+        self._requested = steps
+        self._steps = [_StepSoFar() for _ in steps]
+        self._statements: list[tuple[int | None, Mapping[str, Any]]] = []
+        self._done: Mapping[str, Any] = {}
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        kind = protocol.read(message, "kind", str)
+        if kind == "statement":
+            self._statements.append((self._index(message), message))
+        elif kind == "done":
+            self._done = message
+        else:
+            index = self._index(message)
+            if index is None:
+                raise ProtocolError(f"{kind!r} names no step")
+            step = self._steps[index]
+            if kind == "begin":
+                step.begun += 1
+            elif kind == "applied":
+                step.applied = True
+            elif kind == "end":
+                step.completed += protocol.read(message, "completed", bool)
+                step.seconds += protocol.read(message, "seconds", float)
+                step.error = step.error or protocol.read_error(message.get("error"))
+            else:
+                raise ProtocolError(f"{kind!r} is no kind of answer")
+
+    def _index(self, message: Mapping[str, Any]) -> int | None:
+        index = protocol.optional(message, "step", int)
+        if index is not None and not 0 <= index < len(self._steps):
+            raise ProtocolError(f"there is no step {index}")
+        return index
+
+    def finish(self) -> ProbeRun:
+        fates = {
+            int(number): protocol.read_fate(fate)
+            for number, fate in protocol.read(self._done, "fates", dict).items()
+        }
+        omitted = protocol.read(self._done, "omitted", dict)
+        statements = [
+            (index, protocol.read_statement(message, _fate_of(message, fates)))
+            for index, message in self._statements
+        ]
+        return ProbeRun(
+            steps=tuple(
+                self._step(index, statements, omitted) for index in range(len(self._steps))
+            ),
+            error=protocol.read_error(self._done.get("error")),
+            environment_statements=tuple(s for index, s in statements if index is None),
+            fn_calls=protocol.read(self._done, "fn_calls", int),
+            other_dialects=protocol.read_texts(self._done, "other_dialects"),
+        )
+
+    def _step(
+        self,
+        index: int,
+        statements: Sequence[tuple[int | None, ProbeStatement]],
+        omitted: Mapping[str, Any],
+    ) -> ProbeStep:
+        step, requested = self._steps[index], self._requested[index]
+        return ProbeStep(
+            revision=requested.revision,
+            direction=requested.direction,
+            started=step.begun > 0,
+            completed=step.begun > 0 and step.completed == step.begun and step.error is None,
+            seconds=step.seconds,
+            statements=tuple(s for of, s in statements if of == index),
+            error=step.error,
+            already_applied=step.applied and step.begun == 0,
+            omitted=protocol.optional(omitted, str(index), int) or 0,
+        )
+
+
+def _fate_of(message: Mapping[str, Any], fates: Mapping[int, Fate]) -> Fate | None:
+    """Return a statement's fate; outside a transaction it is its own."""
+    transaction = protocol.optional(message, "transaction", int)
+    if transaction is not None:
+        return fates.get(transaction)
+    return None if protocol.read(message, "failed", bool) else Fate.COMMITTED
+
+
+def _notes(launch: Launch, attempt: Attempt, facts: ProbeFacts) -> tuple[str, ...]:
+    versions = f"Python {facts.python}, Alembic {facts.alembic}, SQLAlchemy {facts.sqlalchemy}"
+    lines = [
+        f"{launch.interpreter.path} ({versions}): {launch.interpreter.reason}",
+        *attempt.reasons,
+        *(f"connections to {_tell(o)} were redirected" for o in facts.origins),
+        *facts.notes,
+    ]
+    return tuple(lines)
+
+
+def _tell(origin: Origin) -> str:
+    if origin.host is None:
+        return f"{origin.dialect} {origin.database or 'in memory'}"
+    port = "" if origin.port is None else f":{origin.port}"
+    return f"{origin.dialect} {origin.host}{port}/{origin.database or ''}"
+
+
+def _where(launch: Launch) -> str:
+    return str(Path(launch.project.script_location) / "env.py")
+
+
+def _stopped(
+    stop: Stop, failure: StartFailure, attempt: Attempt, launch: Launch, process: _Process
+) -> ProbeError:
+    where = _where(launch)
+    if failure.error is not None and failure.error.path is not None:
+        where = f"{failure.error.path}:{failure.error.line}"
+    tried = f" (tried: {'; '.join(attempt.reasons)})" if attempt.reasons else ""
+    return ProbeError(stop.what + tried + process.last_lines(), where=where, fix=stop.fix)
+
+
+def _spoiled(error: ProtocolError, where: str) -> ProbeError:
+    return ProbeError(
+        f"the project's process answered what was not agreed: {error}",
+        where=where,
+        fix="Something in the project writes to descriptors that it did not open.",
+    )
