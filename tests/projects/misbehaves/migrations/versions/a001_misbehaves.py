@@ -1,0 +1,31 @@
+"""Message of a001: does what SHOP_WAY says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+revision = "a001"
+down_revision = None
+
+
+def upgrade():
+    way = os.environ["SHOP_WAY"]
+    if way == "crash":
+        print("about to fall", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if way == "exit":
+        os._exit(0)
+    if way == "hang":
+        time.sleep(3600)
+    if way == "chatter":
+        while True:
+            print("x" * 100_000)
+    if way == "children":
+        subprocess.Popen(["sleep", "3610"], start_new_session=True)
+        subprocess.Popen(["sh", "-c", "(sleep 3610 &) ; exit 0"]).wait()
+
+
+def downgrade():
+    pass

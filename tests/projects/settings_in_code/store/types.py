@@ -1,0 +1,1 @@
+USER = 'not the standard library'
