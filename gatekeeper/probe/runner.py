@@ -45,7 +45,7 @@ from gatekeeper.probe.sandbox import open_sandbox
 OUTPUT_KEPT = 64 * 1024
 OUTPUT_AT_MOST = 50 * 1024 * 1024
 LINE_AT_MOST = 64 * 1024 * 1024
-LINES_SHOWN = 10
+LINES_SHOWN = 20
 CHUNK = 64 * 1024
 SECONDS_TO_FINISH = 5.0
 
@@ -350,7 +350,7 @@ class _Process:
             if len(secret) > 3:
                 text = text.replace(secret, "***")
         lines = [line for line in text.splitlines() if line.strip()][-LINES_SHOWN:]
-        return "".join(f"\n    {line}" for line in ["; it printed last:", *lines]) if lines else ""
+        return "\n    ".join(["; it printed last:", *lines]) if lines else ""
 
 
 @dataclass

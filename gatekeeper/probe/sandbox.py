@@ -180,12 +180,14 @@ def _in_namespaces(
         stage = private / "stage" / str(number)
         lines.append(f"mkdir -p {place}")
         lines.append(f"mount --bind {shlex.quote(str(stage))} {place}")
-    lines.append('exec "$@"')
+    # The shell stays as the first process: a first process ignores its own signals.
+    lines += ["set +e", '"$@"', "exit $?"]
     unshare = shutil.which("unshare") or "unshare"
     return (
         *(setpriv, "--pdeathsig", "KILL", "--"),
         *(unshare, "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
         *("sh", "-c", "\n".join(lines), "sh"),
+        *("env", "-u", "PWD", "-u", "OLDPWD", "-u", "SHLVL", "-u", "_"),
         *_as_account(setpriv, account),
     )
 
