@@ -1,0 +1,230 @@
+"""What the checks ask of a rehearsal: a revision's steps, its own statements, what was there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gatekeeper.model import (
+    Basis,
+    Change,
+    Check,
+    CheckContext,
+    Difference,
+    DifferenceKind,
+    Direction,
+    Finding,
+    Lock,
+    Outcome,
+    RehearsedRevision,
+    Revision,
+    Skipped,
+    Statement,
+    Step,
+)
+from gatekeeper.sql import ParsedStatement, find_name, is_same_name, statements_of
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A statement that was sent, and one of the statements that its text holds."""
+
+    statement: Statement
+    parsed: ParsedStatement
+
+
+def find_upgrade(context: CheckContext, revision: Revision) -> Step | Skipped:
+    """Return a revision's step of the deploy pass."""
+    if context.rehearsal is not None:
+        for step in context.rehearsal.deploy:
+            if step.revision == revision.revision and step.direction is Direction.UPGRADE:
+                return step
+    return Skipped(f"`{revision.revision}` was not rehearsed")
+
+
+def upgrades(context: CheckContext) -> Iterator[tuple[Revision, Step] | Skipped]:
+    """Yield the new revisions with their steps of the deploy pass.
+
+    A step that did not come to its end is yielded all the same: what it did until then
+    was seen. The `Skipped` that precedes it says that the rest was not.
+    """
+    if context.rehearsal is None:
+        return
+    for revision in context.changes.to_rehearse:
+        step = find_upgrade(context, revision)
+        if isinstance(step, Skipped):
+            yield step
+            continue
+        if (unfinished := tell_unfinished(step)) is not None:
+            yield unfinished
+        yield revision, step
+
+
+def stairways(context: CheckContext) -> Iterator[RehearsedRevision | Skipped]:
+    """Yield the stairways of the new revisions."""
+    if context.rehearsal is None:
+        return
+    for revision in context.changes.to_rehearse:
+        rehearsed = context.rehearsal.of(revision.revision)
+        yield rehearsed or Skipped(f"`{revision.revision}` was not rehearsed")
+
+
+def tell_unfinished(step: Step, name: str | None = None) -> Skipped | None:
+    """Say that a step did not come to its end, None where it did."""
+    name = name or step.direction.value
+    if step.outcome is Outcome.COMPLETED:
+        return None
+    if step.outcome is Outcome.FAILED:
+        return Skipped(f"the {name} of `{step.revision}` failed")
+    reason = "" if step.reason is None else f": {step.reason}"
+    return Skipped(f"the {name} of `{step.revision}` was not run{reason}")
+
+
+def own_statements(revision: Revision, step: Step) -> tuple[Seen, ...]:
+    """Return what a revision's own code sent in a step, without Alembic's bookkeeping."""
+    return tuple(
+        Seen(statement, parsed)
+        for statement in step.statements
+        if statement.path == revision.path
+        or (statement.path is None and "version_num" not in statement.sql)
+        for parsed in statements_of(statement.sql)
+    )
+
+
+def relations_before(context: CheckContext, revision: Revision) -> frozenset[str]:
+    """Return the relations that a revision finds and that this change did not make itself.
+
+    In an audit every revision belongs to the change: what its predecessors made counts.
+    """
+    if context.rehearsal is None:
+        return frozenset()
+    if context.changes.is_audit:
+        rehearsed = context.rehearsal.of(revision.revision)
+        return frozenset() if rehearsed is None else rehearsed.relations_before
+    return context.rehearsal.relations_before
+
+
+def locks_on(statement: Statement, before: Iterable[str]) -> tuple[Lock, ...]:
+    """Return the locks that a statement added on relations of `before`, strongest first."""
+    names = frozenset(before)
+    locks = (lock for lock in statement.locks or () if find_name(lock.relation, names) is not None)
+    return tuple(sorted(locks, key=lambda lock: (-lock.mode, lock.relation)))
+
+
+def dropped_tables(seen: Iterable[Seen]) -> frozenset[str]:
+    """Return the names, as written, of the tables that these statements drop."""
+    drops = (each.parsed for each in seen if each.parsed.kind.value == "DROP TABLE")
+    return frozenset(name for parsed in drops for name in parsed.relations)
+
+
+def is_named(relation: str, names: Iterable[str]) -> bool:
+    """Tell whether a qualified relation is meant by one of the names as written."""
+    return any(is_same_name(name, relation) for name in names)
+
+
+def name_differences(differences: Iterable[Difference], limit: int = 8) -> str:
+    """Return differences as a list in words; beyond `limit` only how many there are."""
+    return join_some([_in_words(each) for each in differences], limit)
+
+
+def join_some(parts: list[str], limit: int = 8) -> str:
+    """Return the parts separated by commas; beyond `limit` only how many there are."""
+    shown = ", ".join(parts[:limit])
+    return shown if len(parts) <= limit else f"{shown} and {len(parts) - limit} more"
+
+
+def _in_words(difference: Difference) -> str:
+    thing = f"{difference.object_type} `{difference.name}`"
+    if difference.kind is DifferenceKind.CHANGED:
+        before = "none" if difference.before is None else f"`{difference.before}`"
+        after = "none" if difference.after is None else f"`{difference.after}`"
+        if difference.attribute is None:
+            return f"{thing} differs"
+        return f"{thing}: {difference.attribute} was {before}, is {after}"
+    return f"{thing} is {'missing' if difference.kind is DifferenceKind.MISSING else 'left'}"
+
+
+def at_statement(
+    check: Check,
+    revision: Revision,
+    statement: Statement,
+    message: str,
+    remedy: str,
+    *,
+    basis: Basis = Basis.OBSERVED,
+    relation: str | None = None,
+) -> Finding:
+    """Return a finding on the call that sent a statement."""
+    return Finding(
+        check=check.id,
+        message=message,
+        remedy=remedy,
+        basis=basis,
+        revision=revision.revision,
+        path=statement.path or revision.path,
+        line=statement.line or revision.line,
+        end_line=statement.end_line or statement.line or revision.line,
+        statement=statement.ordinal,
+        relation=relation,
+    )
+
+
+def at_function(
+    check: Check,
+    revision: Revision,
+    direction: Direction,
+    message: str,
+    remedy: str,
+    *,
+    basis: Basis = Basis.OBSERVED,
+) -> Finding:
+    """Return a finding on the line of a revision's upgrade or downgrade function."""
+    function = revision.upgrade if direction is Direction.UPGRADE else revision.downgrade
+    line = revision.line if function is None else function.line
+    return Finding(
+        check=check.id,
+        message=message,
+        remedy=remedy,
+        basis=basis,
+        revision=revision.revision,
+        path=revision.path,
+        line=line,
+        end_line=line,
+    )
+
+
+def at_error(check: Check, revision: Revision, step: Step, message: str, remedy: str) -> Finding:
+    """Return a finding on the line where a step raised, else on its function's."""
+    finding = at_function(check, revision, step.direction, message, remedy)
+    error = step.error
+    if error is None or error.path is None or error.line is None:
+        return finding
+    sent = [s for s in step.statements if s.sql == error.sql and s.line == error.line]
+    return Finding(
+        check=check.id,
+        message=message,
+        remedy=remedy,
+        basis=Basis.OBSERVED,
+        revision=revision.revision,
+        path=error.path,
+        line=error.line,
+        end_line=sent[-1].end_line if sent else error.line,
+        statement=sent[-1].ordinal if sent else None,
+    )
+
+
+def raised(step: Step) -> str:
+    """Return what a step raised, as the last words of a sentence."""
+    error = step.error
+    if error is None:
+        return step.reason or "no error was recorded"
+    message = " ".join(error.message.split()).rstrip(".")
+    return f"{error.type}: {message}" if message else error.type
+
+
+def is_new(context: CheckContext, revision: str) -> bool:
+    """Tell whether a change adds or modifies a revision."""
+    return any(
+        each.revision.revision == revision and each.change in (Change.ADDED, Change.MODIFIED)
+        for each in context.changes.revisions
+    )
