@@ -367,7 +367,8 @@ def _read_drop(node: Any) -> ParsedStatement:
     if object_type in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW"):
         names, relations = (), names
     elif object_type in ("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"):
-        names, relations = (), tuple(name.rpartition(".")[0] for name in names)
+        relations = tuple(name.rpartition(".")[0] for name in names)
+        names = ()
     return ParsedStatement(
         kind,
         relations=relations,

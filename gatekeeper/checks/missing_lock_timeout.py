@@ -1,0 +1,110 @@
+"""A lock that blocks others is waited for with a limit.
+
+What it finds
+
+An upgrade that took a lock which blocks reads or writes of a relation that existed before,
+while no `lock_timeout` was in force.
+
+Why it matters
+
+A lock that cannot be had at once is waited for, and everybody who comes later waits behind
+it, readers included. One long report is enough for an `ADD COLUMN` of a millisecond to
+stop the site. With `lock_timeout` the migration gives up instead, and can be tried again.
+
+When it is fine
+
+Where the limit is set elsewhere: in env.py, for the role, for the database. That is seen,
+and is no finding.
+
+How to fix
+
+Set it once for all revisions in env.py, by the engine's
+`connect_args={"options": "-c lock_timeout=4000"}`, or in the revision by
+`op.execute("SET LOCAL lock_timeout = '4s'")`.
+Manual: https://www.postgresql.org/docs/current/runtime-config-client.html
+
+Example
+
+    def upgrade():
+        op.add_column("orders", sa.Column("currency", sa.Text(), nullable=True))
+
+    def downgrade():
+        op.drop_column("orders", "currency")
+
+Instead
+
+    def upgrade():
+        op.execute("SET LOCAL lock_timeout = '4s'")
+        op.add_column("orders", sa.Column("currency", sa.Text(), nullable=True))
+
+    def downgrade():
+        op.execute("SET LOCAL lock_timeout = '4s'")
+        op.drop_column("orders", "currency")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gatekeeper.checks.observed import (
+    at_statement,
+    locks_on,
+    own_statements,
+    relations_before,
+    upgrades,
+)
+from gatekeeper.model import (
+    Check,
+    CheckContext,
+    Finding,
+    Lock,
+    Needs,
+    Revision,
+    Skipped,
+    Statement,
+)
+from gatekeeper.sql import shorten
+
+CHECK = Check(
+    "missing-lock-timeout",
+    "A lock that blocks others is waited for with a limit",
+    "locks",
+    Needs.REHEARSAL,
+)
+
+
+def find(context: CheckContext) -> Iterator[Finding | Skipped]:
+    for each in upgrades(context):
+        if isinstance(each, Skipped):
+            yield each
+            continue
+        revision, step = each
+        before = relations_before(context, revision)
+        unseen: Skipped | None = None
+        for seen in own_statements(revision, step):
+            statement = seen.statement
+            blocking = [lock for lock in locks_on(statement, before) if lock.mode.blocks]
+            if blocking and statement.lock_timeout_ms == 0:
+                yield _at_lock(revision, statement, blocking[0])
+                break
+            is_unknown = blocking and statement.lock_timeout_ms is None
+            was_not_seen = statement.locks is None and seen.parsed.changes_schema
+            if is_unknown or (was_not_seen and not seen.parsed.concurrently and before):
+                unseen = Skipped(f"the locks of `{shorten(statement.sql, 60)}` were not observed")
+        else:
+            if unseen is not None:
+                yield unseen
+
+
+def _at_lock(revision: Revision, statement: Statement, lock: Lock) -> Finding:
+    return at_statement(
+        CHECK,
+        revision,
+        statement,
+        f"`{shorten(statement.sql, 60)}` took {lock.mode.manual_name} on `{lock.relation}` and "
+        f"blocked {lock.mode.blocks} with no `lock_timeout` in force; while it waits for the "
+        "lock, everybody who comes later waits too",
+        "At the start of `upgrade()`, or once for all revisions in env.py:\n\n"
+        "    op.execute(\"SET LOCAL lock_timeout = '4s'\")",
+        relation=lock.relation,
+    )

@@ -1,0 +1,110 @@
+"""Every new revision upgrades again after its downgrade.
+
+What it finds
+
+A new revision whose `upgrade` raised the second time: it was run, taken back by its own
+`downgrade`, and run again.
+
+Why it matters
+
+After a rollback the next deploy runs the same upgrade once more. What the downgrade forgot,
+most often an ENUM type, stops it: `type "…" already exists`.
+
+When it is fine
+
+Never while the downgrade is meant to be used.
+
+How to fix
+
+Let `downgrade` remove everything that `upgrade` makes. Dropping a table or a column does
+not drop the ENUM type that SQLAlchemy made for it.
+
+Example
+
+    def upgrade():
+        op.create_table(
+            "parcels",
+            sa.Column("id", sa.BigInteger(), primary_key=True),
+            sa.Column("size", sa.Enum("small", "large", name="parcelsize")),
+        )
+
+    def downgrade():
+        op.drop_table("parcels")
+
+Instead
+
+    def upgrade():
+        op.create_table(
+            "parcels",
+            sa.Column("id", sa.BigInteger(), primary_key=True),
+            sa.Column("size", sa.Enum("small", "large", name="parcelsize")),
+        )
+
+    def downgrade():
+        op.drop_table("parcels")
+        op.execute("DROP TYPE IF EXISTS parcelsize")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gatekeeper.checks.observed import (
+    at_error,
+    join_some,
+    raised,
+    stairways,
+    tell_unfinished,
+)
+from gatekeeper.model import (
+    Check,
+    CheckContext,
+    Difference,
+    DifferenceKind,
+    Finding,
+    Needs,
+    Outcome,
+    RehearsedRevision,
+    Skipped,
+)
+
+CHECK = Check(
+    "reupgrade-fails",
+    "Every new revision upgrades again after its downgrade",
+    "upgrade",
+    Needs.REHEARSAL,
+)
+
+
+def find(context: CheckContext) -> Iterator[Finding | Skipped]:
+    for rehearsed in stairways(context):
+        if isinstance(rehearsed, Skipped):
+            yield rehearsed
+        elif rehearsed.reupgrade.outcome is Outcome.FAILED:
+            yield _at_reupgrade(rehearsed)
+        elif (unfinished := tell_unfinished(rehearsed.reupgrade, "second upgrade")) is not None:
+            yield unfinished
+
+
+def _at_reupgrade(rehearsed: RehearsedRevision) -> Finding:
+    step, name = rehearsed.reupgrade, rehearsed.revision.revision
+    left = [d for d in rehearsed.round_trip or () if d.kind is DifferenceKind.LEFT]
+    message = f"The second upgrade of `{name}` failed: {raised(step)}"
+    if left:
+        forgotten = join_some([f"{each.object_type} `{each.name}`" for each in left])
+        message += f". Its downgrade left {forgotten}"
+    return at_error(CHECK, rehearsed.revision, step, message, _remedy(left))
+
+
+def _remedy(left: list[Difference]) -> str:
+    drops = [
+        f'op.execute("DROP TYPE IF EXISTS {each.name}")'
+        for each in left
+        if each.object_type.lower() in ("type", "enum", "enum type")
+    ]
+    if drops:
+        return "Add to the end of `downgrade()`:\n\n    " + "\n    ".join(drops)
+    return (
+        "Let `downgrade()` remove everything that `upgrade()` makes, rows included, so that "
+        "`upgrade()` finds what it found the first time."
+    )
