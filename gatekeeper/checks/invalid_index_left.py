@@ -25,9 +25,6 @@ Example
 
     def upgrade():
         with op.get_context().autocommit_block():
-            op.execute(
-                "DO $$ BEGIN PERFORM 1; END $$"
-            )
             try:
                 op.execute("CREATE UNIQUE INDEX CONCURRENTLY uq_orders_status ON orders (status)")
             except sa.exc.IntegrityError:

@@ -99,10 +99,9 @@ def _are_on_purpose(changes: ChangeSet) -> bool:
         )
     if len(lines) > len(changes.base_heads):
         return False
-    carried = [line & set(changes.base_heads) for line in lines if len(line) > 1 or line]
-    known = [
-        heads for heads, head in zip(carried, changes.merged_heads, strict=True) if head in history
-    ]
+    bases = frozenset(changes.base_heads)
+    # A head that only the tip has cannot be traced; it may carry on a head that is left over.
+    known = [line & bases for line in lines if line & history.keys()]
     return all(len(heads) == 1 for heads in known) and len(set().union(*known)) == len(known)
 
 

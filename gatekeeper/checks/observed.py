@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from gatekeeper.model import (
     Basis,
-    Change,
     Check,
     CheckContext,
     Difference,
@@ -22,7 +21,7 @@ from gatekeeper.model import (
     Statement,
     Step,
 )
-from gatekeeper.sql import ParsedStatement, find_name, is_same_name, statements_of
+from gatekeeper.sql import Kind, ParsedStatement, find_name, is_same_name, statements_of
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def locks_on(statement: Statement, before: Iterable[str]) -> tuple[Lock, ...]:
 
 def dropped_tables(seen: Iterable[Seen]) -> frozenset[str]:
     """Return the names, as written, of the tables that these statements drop."""
-    drops = (each.parsed for each in seen if each.parsed.kind.value == "DROP TABLE")
+    drops = (each.parsed for each in seen if each.parsed.kind is Kind.DROP_TABLE)
     return frozenset(name for parsed in drops for name in parsed.relations)
 
 
@@ -220,11 +219,3 @@ def raised(step: Step) -> str:
         return step.reason or "no error was recorded"
     message = " ".join(error.message.split()).rstrip(".")
     return f"{error.type}: {message}" if message else error.type
-
-
-def is_new(context: CheckContext, revision: str) -> bool:
-    """Tell whether a change adds or modifies a revision."""
-    return any(
-        each.revision.revision == revision and each.change in (Change.ADDED, Change.MODIFIED)
-        for each in context.changes.revisions
-    )

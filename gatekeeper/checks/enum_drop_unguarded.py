@@ -1,0 +1,228 @@
+"""ENUM types are dropped guarded.
+
+What it finds
+
+In an upgrade or a downgrade: `DROP TYPE` of an ENUM type without IF EXISTS or `checkfirst`;
+with CASCADE; while a column still uses it. And a label that is removed by a swap of types
+(a new type with fewer labels, `ALTER COLUMN … TYPE … USING`) with nothing that looks after
+the rows which hold the label.
+
+Why it matters
+
+`DROP TYPE … CASCADE` drops every column of that type, with all its values, and says so only
+in a NOTICE that nobody reads. Without IF EXISTS the revision stops on the database on which
+somebody tidied up before. A swap stops at the first row that holds a removed label.
+
+When it is fine
+
+With IF EXISTS or `checkfirst=True`, and no CASCADE, after the columns are gone or have
+another type. A swap whose rows were looked at, moved or mapped (`USING CASE …`) before.
+
+How to fix
+
+Drop the columns by name, then the type: `op.execute("DROP TYPE IF EXISTS ticketstatus")`.
+
+Example
+
+    def upgrade():
+        op.execute("DROP TYPE ticketstatus CASCADE")
+
+    def downgrade():
+        op.execute("CREATE TYPE ticketstatus AS ENUM ('open', 'closed')")
+        op.add_column("orders", sa.Column("status", postgresql.ENUM(
+            "open", "closed", name="ticketstatus", create_type=False)))
+
+Instead
+
+    def upgrade():
+        op.drop_column("orders", "status")
+        op.execute("DROP TYPE IF EXISTS ticketstatus")
+
+    def downgrade():
+        op.execute("CREATE TYPE ticketstatus AS ENUM ('open', 'closed')")
+        op.add_column("orders", sa.Column("status", postgresql.ENUM(
+            "open", "closed", name="ticketstatus", create_type=False)))
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from gatekeeper.checks.labels import Types, removed_labels, track_types
+from gatekeeper.checks.observed import (
+    Seen,
+    at_error,
+    at_statement,
+    dropped_tables,
+    find_upgrade,
+    is_named,
+    join_some,
+    own_statements,
+    tell_unfinished,
+)
+from gatekeeper.checks.written import method_of, read_calls
+from gatekeeper.model import (
+    Body,
+    Check,
+    CheckContext,
+    Difference,
+    DifferenceKind,
+    Finding,
+    Needs,
+    Outcome,
+    Revision,
+    Skipped,
+    Step,
+)
+from gatekeeper.sql import Kind, plain_name, statements_of
+
+CHECK = Check("enum-drop-unguarded", "ENUM types are dropped guarded", "data", Needs.REHEARSAL)
+
+
+def find(context: CheckContext) -> Iterator[Finding | Skipped]:
+    rehearsal = context.rehearsal
+    if rehearsal is None:
+        return
+    types = track_types(rehearsal.enums_before, ())
+    for revision in context.changes.to_rehearse:
+        upgrade = find_upgrade(context, revision)
+        if isinstance(upgrade, Skipped):
+            yield upgrade
+            continue
+        alone = rehearsal.of(revision.revision)
+        yield from _judge(revision, upgrade, types, (alone.changes if alone else None) or ())
+        types = track_types(types, own_statements(revision, upgrade))
+        has_downgrade = revision.downgrade and revision.downgrade.body is not Body.RAISES
+        if alone is not None and alone.upgrade.outcome is Outcome.COMPLETED and has_downgrade:
+            yield from _judge(revision, alone.downgrade, types, alone.round_trip or ())
+
+
+def _judge(
+    revision: Revision, step: Step, types: Types, differences: tuple[Difference, ...]
+) -> Iterator[Finding | Skipped]:
+    seen = own_statements(revision, step)
+    in_use = step.error.sql if step.error and step.error.sqlstate == _IN_USE else None
+    for position, each in enumerate(seen):
+        if each.parsed.kind is not Kind.DROP_TYPE or each.statement.sql == in_use:
+            continue
+        known = track_types(types, seen[:position])
+        names = [n for n in each.parsed.names if known.get(plain_name(n), ()) is not None]
+        if names and each.parsed.cascade:
+            yield _at_cascade(revision, each, names, _columns_gone(seen, differences))
+        elif (
+            names and not each.parsed.if_exists and not _is_checked(revision, step, seen, position)
+        ):
+            yield _at_drop(revision, each, names)
+    for each, labels in removed_labels(seen, types):
+        yield _at_swap(revision, each, labels)
+    failed = [p for p in statements_of(in_use or "") if p.kind is Kind.DROP_TYPE]
+    if failed:
+        yield _at_use(revision, step, failed[0].names)
+    elif (unfinished := tell_unfinished(step)) is not None:
+        yield unfinished
+
+
+_IN_USE = "2BP01"  # dependent_objects_still_exist
+
+
+def _is_checked(revision: Revision, step: Step, seen: tuple[Seen, ...], position: int) -> bool:
+    """Tell whether the catalog was asked for the type right before, as `checkfirst` does."""
+    drop = seen[position].statement
+    name = seen[position].parsed.names[0].rpartition(".")[2]
+    if position > 0:
+        before = seen[position - 1].statement
+        asks = seen[position - 1].parsed.kind is Kind.SELECT and "pg_type" in before.sql
+        mentions = name in before.sql or name in (before.parameters or "")
+        if asks and (mentions or (before.path, before.line) == (drop.path, drop.line)):
+            return True
+    return any(
+        call.lineno == drop.line and method_of(call) == "drop" and _checks_first(call)
+        for call in read_calls(revision, step.direction)
+    )
+
+
+def _checks_first(call: ast.Call) -> bool:
+    """Tell whether `….drop(bind, checkfirst=True)` is asked for, or is the default."""
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "checkfirst"]
+    given = given or call.args[1:2]
+    if given:
+        return isinstance(given[0], ast.Constant) and given[0].value is True
+    # `postgresql.ENUM(…).drop(bind)` asks the catalog by default, `sa.Enum(…).drop(bind)` not.
+    receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+    return isinstance(receiver, ast.Call) and ast.unparse(receiver.func).endswith("ENUM")
+
+
+def _columns_gone(seen: tuple[Seen, ...], differences: tuple[Difference, ...]) -> list[str]:
+    """Return the columns that are missing and that no statement dropped by name."""
+    tables = dropped_tables(seen)
+    named = {
+        (plain_name(each.parsed.relations[0]), column)
+        for each in seen
+        for column in each.parsed.dropped_columns
+    }
+    return [
+        each.name
+        for each in differences
+        if each.kind is DifferenceKind.MISSING
+        and each.object_type == "column"
+        and not is_named(each.relation or "", tables)
+        and (plain_name(each.relation or ""), each.name.rpartition(".")[2]) not in named
+    ]
+
+
+def _at_cascade(revision: Revision, seen: Seen, names: list[str], columns: list[str]) -> Finding:
+    gone = "drops every column that uses it"
+    if columns:
+        gone = f"dropped the column {join_some([f'`{name}`' for name in columns])} with its values"
+    table, _, column = (columns[0] if columns else "TABLE.COLUMN").rpartition(".")
+    return at_statement(
+        CHECK,
+        revision,
+        seen.statement,
+        f"`DROP TYPE {', '.join(names)} CASCADE` {gone}",
+        "Drop the columns by name, then the type, so that nothing else can go with it:\n\n"
+        f'    op.drop_column("{table.removeprefix("public.")}", "{column}")\n'
+        f'    op.execute("DROP TYPE IF EXISTS {", ".join(names)}")',
+    )
+
+
+def _at_drop(revision: Revision, seen: Seen, names: list[str]) -> Finding:
+    return at_statement(
+        CHECK,
+        revision,
+        seen.statement,
+        f"`DROP TYPE {', '.join(names)}` has no guard: it fails on a database where the type is "
+        "gone already",
+        f'op.execute("DROP TYPE IF EXISTS {", ".join(names)}")\n\n'
+        "or pass `checkfirst=True` to `drop()` of the SQLAlchemy type.",
+    )
+
+
+def _at_use(revision: Revision, step: Step, names: tuple[str, ...]) -> Finding:
+    return at_error(
+        CHECK,
+        revision,
+        step,
+        f"`DROP TYPE {', '.join(names)}` failed: a column still uses the type",
+        "Drop the column or give it another type first, in the same function:\n\n"
+        '    op.drop_column("TABLE", "COLUMN")\n'
+        f'    op.execute("DROP TYPE IF EXISTS {", ".join(names)}")',
+    )
+
+
+def _at_swap(revision: Revision, seen: Seen, labels: tuple[str, ...]) -> Finding:
+    column = seen.parsed.retyped_columns[0]
+    relation = seen.parsed.relations[0]
+    quoted = ", ".join(f"'{label}'" for label in labels)
+    return at_statement(
+        CHECK,
+        revision,
+        seen.statement,
+        f"The new type of `{relation}.{column.name}` lacks the label {quoted}; a row that holds it "
+        "stops the revision",
+        "Before the type is changed, move or refuse the rows that hold it, for example:\n\n"
+        f'    op.execute("UPDATE {relation} SET {column.name} = … '
+        f'WHERE {column.name} IN ({quoted})")',
+        relation=relation,
+    )
