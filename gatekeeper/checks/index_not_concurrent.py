@@ -135,7 +135,7 @@ def _at_index(revision: Revision, seen: Seen, relation: str) -> Finding:
         statement,
         f"`{verb}`{f' `{index}`' if index else ''} on `{relation}` "
         f"{'took' if on_table else 'will take'} {mode.manual_name} and "
-        f"{'blocked' if on_table else 'will block'} {mode.blocks} until the transaction ended",
+        f"{'blocked' if on_table else 'will block'} {mode.blocks} until the transaction {'ended' if on_table else 'ends'}",
         _remedy(verb, index, relation, is_partitioned=len(taken) > 1 and verb == "CREATE INDEX"),
         basis=Basis.OBSERVED if on_table else Basis.READ,
         relation=relation,

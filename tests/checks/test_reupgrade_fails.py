@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from gatekeeper.checks import reupgrade_fails
+from gatekeeper.model import (
+    Difference,
+    DifferenceKind,
+    Finding,
+    Outcome,
+    RehearsedRevision,
+    StepError,
+)
+from tests.build import a_rehearsal, a_rehearsed, a_step
+from tests.checks.ask import a_finding, adding, ask, remedies
+
+ERROR = StepError(
+    "DuplicateObject",
+    'type "parcelsize" already exists',
+    "42710",
+    "CREATE TYPE parcelsize AS ENUM ('s')",
+    "migrations/versions/b002.py",
+    16,
+)
+FAILED = a_step("b002", outcome=Outcome.FAILED, error=ERROR)
+TYPE_LEFT = Difference(DifferenceKind.LEFT, "type", "public.parcelsize")
+COLUMN_MISSING = Difference(DifferenceKind.MISSING, "column", "public.orders.note")
+
+
+@pytest.mark.parametrize(
+    ("rehearsed", "skipped"),
+    [
+        (a_rehearsed(), []),
+        pytest.param(a_rehearsed(round_trip=(TYPE_LEFT,)), [], id="left, but it runs again"),
+        (
+            a_rehearsed(reupgrade=a_step("b002", outcome=Outcome.SKIPPED, reason="no downgrade")),
+            ["the second upgrade of `b002` was not run: no downgrade"],
+        ),
+    ],
+)
+def test_clean(rehearsed: RehearsedRevision, skipped: list[str]) -> None:
+    assert ask(reupgrade_fails, adding(), a_rehearsal(rehearsed)) == ([], skipped)
+
+
+@pytest.mark.parametrize(
+    ("rehearsed", "expected"),
+    [
+        pytest.param(
+            a_rehearsed(reupgrade=FAILED, round_trip=(TYPE_LEFT, COLUMN_MISSING)),
+            a_finding(
+                "reupgrade-fails",
+                'The second upgrade of `b002` failed: DuplicateObject: type "parcelsize" already '
+                "exists. Its downgrade left type `public.parcelsize`",
+                16,
+            ),
+            id="a type is left",
+        ),
+        pytest.param(
+            a_rehearsed(reupgrade=FAILED),
+            a_finding(
+                "reupgrade-fails",
+                'The second upgrade of `b002` failed: DuplicateObject: type "parcelsize" already '
+                "exists",
+                16,
+            ),
+            id="rows are left",
+        ),
+    ],
+)
+def test_failures(rehearsed: RehearsedRevision, expected: Finding) -> None:
+    assert ask(reupgrade_fails, adding(), a_rehearsal(rehearsed)) == ([expected], [])
+
+
+def test_the_remedy_drops_the_type_that_is_left() -> None:
+    rehearsed = a_rehearsed(reupgrade=FAILED, round_trip=(TYPE_LEFT,))
+    assert remedies(reupgrade_fails, adding(), a_rehearsal(rehearsed)) == [
+        "Add to the end of `downgrade()`:\n\n"
+        '    op.execute("DROP TYPE IF EXISTS public.parcelsize")'
+    ]
