@@ -123,19 +123,19 @@ def _table_of(context: CheckContext, revision: Revision, seen: Seen) -> str | No
 
 def _at_index(revision: Revision, seen: Seen, relation: str) -> Finding:
     statement, verb = seen.statement, seen.parsed.kind.value
-    taken = [lock for lock in statement.locks or () if lock.mode.blocks is not None]
+    taken = [lock for lock in statement.locks or () if lock.mode.blocks]
     on_table = [lock for lock in taken if is_same_name(lock.relation, relation)]
     mode = on_table[0].mode if on_table else None
     if mode is None:
         mode = LockMode.SHARE if verb == "CREATE INDEX" else LockMode.ACCESS_EXCLUSIVE
     index = seen.parsed.names[0] if seen.parsed.names else None
+    verbs = ("took", "blocked", "ended") if on_table else ("will take", "will block", "ends")
     return at_statement(
         CHECK,
         revision,
         statement,
-        f"`{verb}`{f' `{index}`' if index else ''} on `{relation}` "
-        f"{'took' if on_table else 'will take'} {mode.manual_name} and "
-        f"{'blocked' if on_table else 'will block'} {mode.blocks} until the transaction {'ended' if on_table else 'ends'}",
+        f"`{verb}`{f' `{index}`' if index else ''} on `{relation}` {verbs[0]} {mode.manual_name} "
+        f"and {verbs[1]} {mode.blocks} until the transaction {verbs[2]}",
         _remedy(verb, index, relation, is_partitioned=len(taken) > 1 and verb == "CREATE INDEX"),
         basis=Basis.OBSERVED if on_table else Basis.READ,
         relation=relation,

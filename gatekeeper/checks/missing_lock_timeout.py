@@ -48,6 +48,7 @@ from collections.abc import Iterator
 
 from gatekeeper.checks.observed import (
     at_statement,
+    is_named,
     locks_on,
     own_statements,
     relations_before,
@@ -85,7 +86,14 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             statement = seen.statement
             blocking = [lock for lock in locks_on(statement, before) if lock.mode.blocks]
             if blocking and statement.lock_timeout_ms == 0:
-                yield _at_lock(revision, statement, blocking[0])
+                # The table that the statement names says more than the index that it drops.
+                named = [
+                    lock for lock in blocking if is_named(lock.relation, seen.parsed.relations)
+                ]
+                tables = [
+                    lock for lock in blocking if not is_named(lock.relation, seen.parsed.names)
+                ]
+                yield _at_lock(revision, statement, (*named, *tables, *blocking)[0])
                 break
             is_unknown = blocking and statement.lock_timeout_ms is None
             was_not_seen = statement.locks is None and seen.parsed.changes_schema

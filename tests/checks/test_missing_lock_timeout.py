@@ -96,6 +96,17 @@ def blocked(sql: str, mode: str, relation: str, what: str, **fields: Any) -> Fin
         pytest.param(
             (
                 a_statement(
+                    "DROP INDEX ix_orders_note",
+                    locks={"public.ix_orders_note": "ACCESS_EXCLUSIVE", **BLOCKING},
+                ),
+            ),
+            blocked("DROP INDEX ix_orders_note", "ACCESS EXCLUSIVE", "public.orders",
+                    "reads and writes", statement=1),
+            id="the table rather than its index",
+        ),
+        pytest.param(
+            (
+                a_statement(
                     "CREATE TABLE p (o int REFERENCES orders)",
                     locks={"public.p": "ACCESS_EXCLUSIVE", "public.orders": "SHARE_ROW_EXCLUSIVE"},
                 ),
