@@ -1,0 +1,218 @@
+"""What is left on GitHub after a run: report files, outputs, job summary, comment.
+
+Nothing in here changes a verdict. What could not be published is said, and that is all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError, PublishError
+from gatekeeper.github.client import Client, Comment, CommentState, upsert_comment
+from gatekeeper.github.commands import (
+    annotation,
+    group,
+    limit_annotations,
+    write_outputs,
+    write_summary,
+)
+from gatekeeper.github.decide import Plan
+from gatekeeper.model import Change, Report, Severity, Verdict
+from gatekeeper.settings import ActionInputs, CommentPolicy, FailOn, GitHubContext
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The finished texts of a report; `sql` is None where no statement ran."""
+
+    terminal: str = field(repr=False)
+    markdown: str = field(repr=False)
+    annotations: str = field(repr=False)
+    json: str = field(repr=False)
+    sql: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a run left behind; `log` is for standard output, commands included."""
+
+    log: str
+    comment: Comment | None
+
+
+def publish(
+    report: Report,
+    texts: Texts,
+    plan: Plan,
+    inputs: ActionInputs,
+    context: GitHubContext,
+    client: Client | None,
+) -> Published:
+    """Leave report files, outputs, summary and comment; return what belongs in the log.
+
+    `client` is None where the step was given no token. Files and summary come before the
+    comment, so a GitHub that does not answer costs the comment only.
+    """
+    files = write_reports(texts, inputs.report_dir, context.workspace)
+    if context.step_summary is not None:
+        write_summary(context.step_summary, texts.markdown)
+    comment, log = _comment(texts.markdown, plan, inputs, client, _wanted(report, inputs.comment))
+    if context.step_output is not None:
+        write_outputs(context.step_output, {**_outputs(report), **files, **_told(comment)})
+    shown = limit_annotations(texts.annotations) if inputs.annotations else ""
+    return Published(group("Report", texts.terminal) + shown + log, comment)
+
+
+def publish_nothing(plan: Plan, context: GitHubContext) -> Published:
+    """Say that the event called for nothing, and why."""
+    if context.step_output is not None:
+        write_outputs(context.step_output, {"verdict": Verdict.PASS.value, "changed": "false"})
+    return Published(annotation("notice", "Nothing to check", plan.reason), None)
+
+
+def publish_error(
+    error: GatekeeperError,
+    plan: Plan | None,
+    inputs: ActionInputs | None,
+    context: GitHubContext,
+    client: Client | None,
+) -> Published:
+    """Say that nothing is known; an earlier comment must not go on saying "passed".
+
+    `plan` and `inputs` are None where the error came before there were any.
+    """
+    sentence = str(error)
+    fence = "`" * (max(3, _longest_run(sentence) + 1))
+    markdown = f"### Migrations: could not tell\n\n{fence}text\n{sentence}\n{fence}\n"
+    if context.step_summary is not None:
+        write_summary(context.step_summary, markdown)
+    if context.step_output is not None:
+        write_outputs(context.step_output, {"verdict": Verdict.UNDETERMINED.value})
+    comment, log = None, ""
+    if plan is not None and inputs is not None:
+        wanted = inputs.comment in (CommentPolicy.ALWAYS, CommentPolicy.FAILURES)
+        body = f"{markdown}\nCommit {plan.head[:7]}. [Log of the run]({context.run_url})\n"
+        comment, log = _comment(body, plan, inputs, client, wanted)
+    return Published(annotation("error", "gatekeeper", sentence) + log, comment)
+
+
+def exit_code(report: Report, fail_on: FailOn) -> ExitCode:
+    """Return how the step ends. What could not be told never passes, whatever the input."""
+    if report.verdict is Verdict.UNDETERMINED:
+        return ExitCode.UNDETERMINED
+    if fail_on is FailOn.NEVER:
+        return ExitCode.PASS
+    if report.verdict is Verdict.FAIL:
+        return ExitCode.FAIL
+    warned = _count(report, Severity.WARNING) > 0
+    return ExitCode.FAIL if warned and fail_on is FailOn.WARNING else ExitCode.PASS
+
+
+def write_reports(texts: Texts, folder: str, workspace: Path) -> dict[str, str]:
+    """Write the report files and return their outputs, paths relative to the workspace.
+
+    Later steps run outside the container, where the workspace has another path. The files
+    belong to the workspace's owner and git is told to look away. The folder comes with the
+    author's tree: links in it are not followed out of the workspace.
+    """
+    target = workspace / folder
+    if not target.resolve().is_relative_to(workspace.resolve()):
+        raise ConfigError(
+            f"`{folder}` leads out of the workspace",
+            where="with: report-dir",
+            fix="Take another folder, or remove the link from the repository.",
+        )
+    made = [path for path in (target, *target.parents) if not path.exists()]
+    target.mkdir(parents=True, exist_ok=True)
+    contents = {".gitignore": "*\n", "report.json": texts.json, "report.md": texts.markdown}
+    if texts.sql is not None:
+        contents["migrations.sql"] = texts.sql
+    for name, text in contents.items():
+        path = target / name
+        path.unlink(missing_ok=True)
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        made.append(path)
+    if os.geteuid() == 0:
+        owner = workspace.stat()
+        for path in made:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    outputs = {"report": f"{folder}/report.json", "summary": f"{folder}/report.md"}
+    if texts.sql is not None:
+        outputs["sql"] = f"{folder}/migrations.sql"
+    return outputs
+
+
+def _comment(
+    body: str, plan: Plan, inputs: ActionInputs, client: Client | None, wanted: bool
+) -> tuple[Comment | None, str]:
+    if not plan.may_comment or plan.pull_request is None:
+        return None, ""
+    if client is None:
+        comment = Comment(CommentState.PENDING, reason="the step was given no `github-token`")
+    else:
+        try:
+            comment = upsert_comment(
+                client, plan.pull_request, body, inputs.comment_id, may_create=wanted
+            )
+        except PublishError as error:
+            return None, annotation("warning", "The comment was not posted", str(error))
+    if comment.state is not CommentState.PENDING:
+        return comment, ""
+    why = f"{comment.reason}; the report is in the job summary."
+    if not plan.is_fork:
+        why += " Give the job `permissions: {pull-requests: write}`."
+    return comment, annotation("notice", "The comment is pending", why)
+
+
+def _wanted(report: Report, policy: CommentPolicy) -> bool:
+    if policy is CommentPolicy.FAILURES:
+        return report.verdict is not Verdict.PASS
+    return policy is CommentPolicy.ALWAYS or _is_changed(report) or bool(report.findings)
+
+
+def _is_changed(report: Report) -> bool:
+    return any(c.change is not Change.UNCHANGED for c in report.changes.revisions)
+
+
+def _outputs(report: Report) -> dict[str, str]:
+    return {
+        "verdict": report.verdict.value,
+        "changed": str(_is_changed(report)).lower(),
+        "head-revisions": " ".join(report.changes.head_heads),
+        "revisions": " ".join(
+            c.revision.revision
+            for c in report.changes.revisions
+            if c.change not in (Change.UNCHANGED, Change.DELETED)
+        ),
+        "errors": str(_count(report, Severity.ERROR)),
+        "warnings": str(_count(report, Severity.WARNING)),
+    }
+
+
+def _told(comment: Comment | None) -> Mapping[str, str]:
+    pending = comment is not None and comment.state is CommentState.PENDING
+    url = "" if comment is None or comment.url is None else comment.url
+    return {"comment-url": url, "comment-pending": str(pending).lower()}
+
+
+def _count(report: Report, severity: Severity) -> int:
+    by_check = {result.check.id: result.severity for result in report.checks}
+    weights = (
+        by_check.get(f.check, Severity.ERROR) if f.severity is None else f.severity
+        for f in report.findings
+        if f.waiver is None
+    )
+    return sum(weight is severity for weight in weights)
+
+
+def _longest_run(text: str) -> int:
+    """Return the length of the longest run of backticks, which a fence must outdo."""
+    longest = current = 0
+    for character in text:
+        current = current + 1 if character == "`" else 0
+        longest = max(longest, current)
+    return longest
