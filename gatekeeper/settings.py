@@ -114,6 +114,7 @@ NOT_YET = (
     "cache",
 )
 
+_OUTSIDE = "Run `gatekeeper action` as a step of a workflow; elsewhere run `gatekeeper check`."
 _COMMENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -160,7 +161,7 @@ def read_context(environ: Mapping[str, str]) -> GitHubContext:
         raise ConfigError(
             f"the event that GitHub wrote cannot be read ({error})",
             where="GITHUB_EVENT_PATH",
-            fix="Run `gatekeeper action` as a step of a workflow; elsewhere run `gatekeeper check`.",
+            fix=_OUTSIDE,
         ) from error
     if not isinstance(payload, dict):
         raise ConfigError(
@@ -269,7 +270,7 @@ def _needed(environ: Mapping[str, str], name: str) -> str:
         raise ConfigError(
             f"`{name}` is not set",
             where="environment",
-            fix="Run `gatekeeper action` as a step of a workflow; elsewhere run `gatekeeper check`.",
+            fix=_OUTSIDE,
         )
     return value
 

@@ -116,12 +116,12 @@ def write_reports(texts: Texts, folder: str, workspace: Path) -> dict[str, str]:
 
     Later steps run outside the container, where the workspace has another path. The files
     belong to the workspace's owner and git is told to look away. The folder comes with the
-    author's tree: links in it are not followed out of the workspace.
+    author's tree, so no link is followed on the way to it.
     """
     target = workspace / folder
-    if not target.resolve().is_relative_to(workspace.resolve()):
+    if target.resolve() != workspace.resolve() / folder:
         raise ConfigError(
-            f"`{folder}` leads out of the workspace",
+            f"`{folder}` is or lies behind a symbolic link",
             where="with: report-dir",
             fix="Take another folder, or remove the link from the repository.",
         )

@@ -88,7 +88,7 @@ def _fit(text: str, room: int) -> str:
     data = text.encode()
     if len(data) <= room:
         return text
-    note = "\n\n</details>\n\nCut here: GitHub shows 1 MiB. The whole report is in the report folder.\n"
+    note = "\n\n</details>\n\nCut here, at GitHub's 1 MiB. The report folder holds all of it.\n"
     cut = data[: max(0, room - len(note.encode()))].decode(errors="ignore")
     return cut.rpartition("\n")[0] + note if room > len(note.encode()) else ""
 
