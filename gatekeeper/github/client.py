@@ -85,6 +85,7 @@ def open_client(
             timeout=TIMEOUT_SECONDS,
             per_page=100,
             retry=retry,
+            seconds_between_requests=None,  # a handful of reads needs no pause
             lazy=True,
             user_agent="gatekeeper",
         )
