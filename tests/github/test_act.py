@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatekeeper.errors import ConfigError, DatabaseError, ExitCode
+from gatekeeper.github.act import (
+    Published,
+    Texts,
+    exit_code,
+    publish,
+    publish_error,
+    publish_nothing,
+    write_reports,
+)
+from gatekeeper.github.client import Client, Comment, CommentState, open_client
+from gatekeeper.github.decide import Plan, Task
+from gatekeeper.model import (
+    Basis,
+    Change,
+    ChangedRevision,
+    Check,
+    CheckResult,
+    Finding,
+    Needs,
+    NotRehearsed,
+    Report,
+    Severity,
+    Status,
+    Verdict,
+    Waiver,
+)
+from gatekeeper.settings import ActionInputs, CommentPolicy, FailOn, GitHubContext
+from tests.build import a_change_set, a_revision
+from tests.github.server import ACTIONS, Fault, GitHubServer, running_server
+from tests.github.test_commands import commands_obeyed, outputs_read
+
+MARKER = "<!-- gatekeeper:default -->"
+TEXTS = Texts(
+    terminal="1 of 1 passed\n::error::made up by a migration\n",
+    markdown=f"{MARKER}\n### Migrations: passed\n",
+    annotations="::warning file=a.py,line=3::slow\n",
+    json='{"schema": 1}\n',
+    sql="CREATE TABLE t ();\n",
+)
+CHECK = Check("not-atomic", "One change a revision", "revisions", Needs.SOURCE)
+WAIVER = Waiver("a.py", 1, ("not-atomic",), "because", None)
+
+
+@pytest.fixture
+def github() -> Iterator[GitHubServer]:
+    with running_server() as server:
+        yield server
+        assert server.violations == []
+
+
+def a_client(github: GitHubServer, token: str = "job") -> Client:
+    return open_client(
+        github.url, github.repository, token, backoff_seconds=0.01, longest_wait_seconds=1
+    )
+
+
+def a_context(tmp_path: Path) -> GitHubContext:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir(exist_ok=True)
+    return GitHubContext(
+        event_name="pull_request",
+        payload={},
+        sha="e" * 40,
+        ref="refs/pull/7/merge",
+        repository="octo/shop",
+        server_url="https://github.com",
+        api_url="https://api.github.com",
+        run_id="99",
+        run_attempt="1",
+        workspace=workspace,
+        step_output=tmp_path / "output",
+        step_summary=tmp_path / "summary",
+        runner_temp=None,
+        actor="kim",
+    )
+
+
+def a_plan(**fields: Any) -> Plan:
+    values: dict[str, Any] = {
+        "task": Task.CHECK,
+        "base": "1" * 40,
+        "head": "2" * 40,
+        "base_name": "main",
+        "pull_request": 7,
+        "is_fork": False,
+        "may_comment": True,
+        "comment_id": "default",
+        "reason": "pull request #7",
+    }
+    return Plan(**{**values, **fields})
+
+
+def a_finding(**fields: Any) -> Finding:
+    values: dict[str, Any] = {
+        "check": "not-atomic",
+        "message": "two changes",
+        "remedy": "split it",
+        "basis": Basis.READ,
+    }
+    return Finding(**{**values, **fields})
+
+
+def a_report(
+    *findings: Finding, verdict: Verdict = Verdict.PASS, revisions: tuple[Any, ...] | None = None
+) -> Report:
+    return Report(
+        verdict=verdict,
+        changes=a_change_set(*((a_revision(),) if revisions is None else revisions)),
+        rehearsal=NotRehearsed("not wanted here", is_failure=False),
+        checks=(CheckResult(CHECK, Severity.WARNING, Status.PASSED),),
+        findings=findings,
+    )
+
+
+def outputs_of(context: GitHubContext) -> dict[str, str]:
+    assert context.step_output is not None
+    return outputs_read(context.step_output.read_text(encoding="utf-8"))
+
+
+def test_everything_is_published(github: GitHubServer, tmp_path: Path) -> None:
+    context = a_context(tmp_path)
+    published = publish(
+        a_report(a_finding()), TEXTS, a_plan(), ActionInputs(), context, a_client(github)
+    )
+    url = "https://github.com/octo/shop/pull/7#issuecomment-1000"
+    assert published.comment == Comment(CommentState.CREATED, url)
+    assert github.bodies() == [f"{MARKER}\n### Migrations: passed"]
+    assert outputs_of(context) == {
+        "verdict": "pass",
+        "changed": "true",
+        "head-revisions": "b002",
+        "revisions": "b002",
+        "errors": "0",
+        "warnings": "1",
+        "report": "gatekeeper-report/report.json",
+        "summary": "gatekeeper-report/report.md",
+        "sql": "gatekeeper-report/migrations.sql",
+        "comment-url": url,
+        "comment-pending": "false",
+    }
+    assert (tmp_path / "summary").read_text(encoding="utf-8") == TEXTS.markdown
+    assert commands_obeyed(published.log) == [
+        "::group::Report",
+        "::endgroup::",
+        "::warning file=a.py,line=3::slow",
+    ]
+    assert "1 of 1 passed\n" in published.log
+
+
+def test_annotations_can_be_left_out(tmp_path: Path) -> None:
+    plan = a_plan(pull_request=None, may_comment=False)
+    inputs = ActionInputs(annotations=False)
+    published = publish(a_report(), TEXTS, plan, inputs, a_context(tmp_path), None)
+    assert published.comment is None
+    assert commands_obeyed(published.log) == ["::group::Report", "::endgroup::"]
+
+
+NO_MIGRATION = a_report(revisions=())
+CHANGED = a_report()
+FAILED = a_report(verdict=Verdict.FAIL)
+UNKNOWN = a_report(verdict=Verdict.UNDETERMINED)
+HEADS_ONLY = a_report(a_finding(), verdict=Verdict.FAIL, revisions=())
+
+
+@pytest.mark.parametrize(
+    ("policy", "report", "is_made"),
+    [
+        (CommentPolicy.CHANGES, NO_MIGRATION, False),
+        (CommentPolicy.CHANGES, CHANGED, True),
+        pytest.param(CommentPolicy.CHANGES, HEADS_ONLY, True, id="finding without a revision"),
+        (CommentPolicy.ALWAYS, NO_MIGRATION, True),
+        (CommentPolicy.ALWAYS, CHANGED, True),
+        (CommentPolicy.FAILURES, NO_MIGRATION, False),
+        (CommentPolicy.FAILURES, CHANGED, False),
+        (CommentPolicy.FAILURES, FAILED, True),
+        (CommentPolicy.FAILURES, UNKNOWN, True),
+    ],
+)
+def test_the_input_says_when_a_comment_is_made(
+    github: GitHubServer, tmp_path: Path, policy: CommentPolicy, report: Report, is_made: bool
+) -> None:
+    inputs = ActionInputs(comment=policy)
+    publish(report, TEXTS, a_plan(), inputs, a_context(tmp_path), a_client(github))
+    assert len(github.comments) == is_made
+
+
+def test_an_earlier_comment_is_refreshed_when_the_migrations_are_gone(
+    github: GitHubServer, tmp_path: Path
+) -> None:
+    github.add_comment(ACTIONS, f"{MARKER}\n### Migrations: 2 things to fix")
+    publish(NO_MIGRATION, TEXTS, a_plan(), ActionInputs(), a_context(tmp_path), a_client(github))
+    assert github.bodies() == [f"{MARKER}\n### Migrations: passed"]
+
+
+@pytest.mark.parametrize(
+    ("token", "is_fork", "notice"),
+    [
+        (
+            "job-of-fork",
+            True,
+            "the token may not write comments; the report is in the job summary.",
+        ),
+        (
+            "job-of-fork",
+            False,
+            "the token may not write comments; the report is in the job summary. Give the job "
+            "`permissions: {pull-requests: write}`.",
+        ),
+        (None, True, "the step was given no `github-token`; the report is in the job summary."),
+    ],
+)
+def test_a_comment_that_may_not_be_written_is_pending(
+    github: GitHubServer, tmp_path: Path, token: str | None, is_fork: bool, notice: str
+) -> None:
+    context = a_context(tmp_path)
+    client = None if token is None else a_client(github, token)
+    published = publish(CHANGED, TEXTS, a_plan(is_fork=is_fork), ActionInputs(), context, client)
+    outputs = outputs_of(context)
+    assert (outputs["comment-pending"], outputs["comment-url"]) == ("true", "")
+    assert commands_obeyed(published.log)[-1] == f"::notice title=The comment is pending::{notice}"
+    assert (tmp_path / "summary").read_text(encoding="utf-8") == TEXTS.markdown
+
+
+def test_a_github_that_fails_costs_the_comment_only(github: GitHubServer, tmp_path: Path) -> None:
+    github.faults = [Fault("GET", 503, times=99)]
+    context = a_context(tmp_path)
+    published = publish(FAILED, TEXTS, a_plan(), ActionInputs(), context, a_client(github))
+    assert published.comment is None
+    assert outputs_of(context)["verdict"] == "fail"
+    assert commands_obeyed(published.log)[-1] == (
+        "::warning title=The comment was not posted::comment on octo/shop: GitHub answered 503%0A"
+        "The report is in the job summary. Run the job again to post it."
+    )
+
+
+def test_nothing_to_do_is_said(tmp_path: Path) -> None:
+    context = a_context(tmp_path)
+    plan = a_plan(task=Task.NOTHING, reason="the pull request is closed")
+    assert publish_nothing(plan, context) == Published(
+        "::notice title=Nothing to check::the pull request is closed\n", None
+    )
+    assert outputs_of(context) == {"verdict": "pass", "changed": "false"}
+
+
+ERROR = DatabaseError("no `server` here", fix="install one")
+
+
+def test_an_error_is_said_everywhere(github: GitHubServer, tmp_path: Path) -> None:
+    """An earlier comment must not go on saying that all is well."""
+    github.add_comment(ACTIONS, f"{MARKER}\n### Migrations: passed")
+    context = a_context(tmp_path)
+    published = publish_error(ERROR, a_plan(), ActionInputs(), context, a_client(github))
+    told = "### Migrations: could not tell\n\n```text\nno `server` here\ninstall one\n```\n"
+    assert published.log == "::error title=gatekeeper::no `server` here%0Ainstall one\n"
+    assert (tmp_path / "summary").read_text(encoding="utf-8") == told
+    assert outputs_of(context) == {"verdict": "undetermined"}
+    assert github.bodies() == [
+        f"{MARKER}\n{told}\nCommit 2222222. "
+        "[Log of the run](https://github.com/octo/shop/actions/runs/99/attempts/1)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_made"),
+    [(CommentPolicy.CHANGES, False), (CommentPolicy.FAILURES, True), (CommentPolicy.ALWAYS, True)],
+)
+def test_an_error_makes_a_first_comment_where_failures_are_wanted(
+    github: GitHubServer, tmp_path: Path, policy: CommentPolicy, is_made: bool
+) -> None:
+    inputs = ActionInputs(comment=policy)
+    publish_error(ERROR, a_plan(), inputs, a_context(tmp_path), a_client(github))
+    assert len(github.comments) == is_made
+
+
+def test_an_error_before_there_is_a_plan_is_said(tmp_path: Path) -> None:
+    published = publish_error(ConfigError("bad ``` fence"), None, None, a_context(tmp_path), None)
+    assert published == Published("::error title=gatekeeper::bad ``` fence\n", None)
+    assert (tmp_path / "summary").read_text(encoding="utf-8") == (
+        "### Migrations: could not tell\n\n````text\nbad ``` fence\n````\n"
+    )
+
+
+WARNED = a_report(a_finding())
+WAIVED = a_report(a_finding(waiver=WAIVER))
+NOTICED = a_report(a_finding(severity=Severity.NOTICE))
+
+
+@pytest.mark.parametrize(
+    ("report", "fail_on", "code"),
+    [
+        (CHANGED, FailOn.ERROR, ExitCode.PASS),
+        (CHANGED, FailOn.WARNING, ExitCode.PASS),
+        (WARNED, FailOn.ERROR, ExitCode.PASS),
+        (WARNED, FailOn.NEVER, ExitCode.PASS),
+        pytest.param(WAIVED, FailOn.WARNING, ExitCode.PASS, id="waived"),
+        pytest.param(NOTICED, FailOn.WARNING, ExitCode.PASS, id="notice"),
+        (WARNED, FailOn.WARNING, ExitCode.FAIL),
+        (FAILED, FailOn.ERROR, ExitCode.FAIL),
+        (FAILED, FailOn.WARNING, ExitCode.FAIL),
+        (FAILED, FailOn.NEVER, ExitCode.PASS),
+        *((UNKNOWN, fail_on, ExitCode.UNDETERMINED) for fail_on in FailOn),
+    ],
+)
+def test_the_input_says_what_fails_the_job(report: Report, fail_on: FailOn, code: ExitCode) -> None:
+    assert exit_code(report, fail_on) is code
+
+
+def test_deleted_and_renamed_revisions_are_told(tmp_path: Path) -> None:
+    report = a_report(
+        revisions=(
+            ChangedRevision(a_revision("b002"), Change.MODIFIED),
+            ChangedRevision(a_revision("c003"), Change.RENAMED),
+            ChangedRevision(a_revision("d004"), Change.DELETED),
+        )
+    )
+    context = a_context(tmp_path)
+    publish(report, TEXTS, a_plan(may_comment=False), ActionInputs(), context, None)
+    outputs = outputs_of(context)
+    assert (outputs["changed"], outputs["revisions"]) == ("true", "b002 c003")
+
+
+def test_report_files_are_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "gate"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text("old", encoding="utf-8")
+    assert write_reports(TEXTS, "out/gate", tmp_path) == {
+        "report": "out/gate/report.json",
+        "summary": "out/gate/report.md",
+        "sql": "out/gate/migrations.sql",
+    }
+    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == {
+        ".gitignore": "*\n",
+        "report.json": '{"schema": 1}\n',
+        "report.md": TEXTS.markdown,
+        "migrations.sql": "CREATE TABLE t ();\n",
+    }
+
+
+def test_without_statements_there_is_no_sql_file(tmp_path: Path) -> None:
+    texts = Texts(terminal="", markdown="", annotations="", json="{}")
+    assert "sql" not in write_reports(texts, "out", tmp_path)
+    assert not (tmp_path / "out" / "migrations.sql").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_report_files_belong_to_the_owner_of_the_workspace(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1001, 1002)
+    write_reports(TEXTS, "out/gate", tmp_path)
+    made = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    assert {(p.stat().st_uid, p.stat().st_gid) for p in made} == {(1001, 1002)}
+    assert len(made) == 6
+
+
+@pytest.mark.parametrize("folder", ["link", "link/below"])
+def test_a_link_of_the_author_is_not_followed(tmp_path: Path, folder: str) -> None:
+    workspace, elsewhere = tmp_path / "workspace", tmp_path / "elsewhere"
+    workspace.mkdir()
+    elsewhere.mkdir()
+    (workspace / "link").symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match="lies behind a symbolic link"):
+        write_reports(TEXTS, folder, workspace)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_report_file_that_is_a_link_is_replaced(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "passwd"
+    elsewhere.write_text("root", encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").symlink_to(elsewhere)
+    write_reports(TEXTS, "out", tmp_path)
+    assert elsewhere.read_text(encoding="utf-8") == "root"
+    assert not (tmp_path / "out" / "report.json").is_symlink()
