@@ -40,7 +40,7 @@ ANOTHER_APP = Account(777, "release-helper[bot]", is_app=True)
 PERSON = Account(5, "kim")
 
 TOKENS = {
-    "job": ACTIONS,
+    "token-of-the-job": ACTIONS,
     "job-of-fork": Account(41898282, "github-actions[bot]", is_app=True, may_write=False),
     "job-without-permission": Account(
         41898282, "github-actions[bot]", is_app=True, may_read=False, may_write=False

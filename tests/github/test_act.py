@@ -58,7 +58,7 @@ def github() -> Iterator[GitHubServer]:
         assert server.violations == []
 
 
-def a_client(github: GitHubServer, token: str = "job") -> Client:
+def a_client(github: GitHubServer, token: str = "token-of-the-job") -> Client:
     return open_client(
         github.url, github.repository, token, backoff_seconds=0.01, longest_wait_seconds=1
     )

@@ -36,7 +36,7 @@ def github() -> Iterator[GitHubServer]:
         assert server.violations == []
 
 
-def a_client(github: GitHubServer, token: str = "job") -> Client:
+def a_client(github: GitHubServer, token: str = "token-of-the-job") -> Client:
     return open_client(
         github.url, github.repository, token, backoff_seconds=0.01, longest_wait_seconds=1
     )
@@ -94,10 +94,12 @@ def test_our_comment_is_found_on_the_third_page(github: GitHubServer) -> None:
 @pytest.mark.parametrize(
     ("token", "other"),
     [
-        pytest.param("job", PERSON, id="a person against the job's token"),
-        pytest.param("job", ANOTHER_APP, id="another app against the job's token"),
-        pytest.param("job", Account(6, "github-actions"), id="a person of a similar name"),
-        pytest.param("job", None, id="a deleted account"),
+        pytest.param("token-of-the-job", PERSON, id="a person against the job's token"),
+        pytest.param("token-of-the-job", ANOTHER_APP, id="another app against the job's token"),
+        pytest.param(
+            "token-of-the-job", Account(6, "github-actions"), id="a person of a similar name"
+        ),
+        pytest.param("token-of-the-job", None, id="a deleted account"),
         pytest.param("app", ACTIONS, id="the job's token against an app's"),
         pytest.param("person", ACTIONS, id="the job's token against a person's"),
         pytest.param("job-without-graphql", PERSON, id="a person where GraphQL is refused"),
@@ -122,7 +124,7 @@ def test_our_comment_that_quotes_the_marker_is_not_taken_for_the_checklist(
 @pytest.mark.parametrize(
     ("token", "author"),
     [
-        ("job", ACTIONS),
+        ("token-of-the-job", ACTIONS),
         ("app", ANOTHER_APP),
         ("person", PERSON),
         pytest.param("job-without-graphql", ACTIONS, id="known by its login alone"),
@@ -233,7 +235,7 @@ def test_a_github_that_fails_for_good_is_said(github: GitHubServer) -> None:
 def test_a_github_that_cannot_be_reached_is_said() -> None:
     with running_server() as gone:
         url = gone.url
-    client = open_client(url, "octo/shop", "job", backoff_seconds=0.01)
+    client = open_client(url, "octo/shop", "token-of-the-job", backoff_seconds=0.01)
     with pytest.raises(PublishError, match=r"GitHub did not answer \(ConnectionError\)"):
         upsert(client)
 
@@ -265,4 +267,4 @@ def test_the_local_github_notices_a_wrong_answer_of_its_own() -> None:
 
 
 def test_the_token_is_in_no_representation(github: GitHubServer) -> None:
-    assert "job" not in repr(a_client(github))
+    assert "token-of" not in repr(a_client(github))

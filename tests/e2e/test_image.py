@@ -1,0 +1,153 @@
+"""The image as a runner starts it: as root, in a workspace that belongs to somebody else."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.engine import docker
+from tests.e2e.repository import (
+    CLEAN,
+    WITHOUT_DOWNGRADE,
+    Repository,
+    make_repository,
+    pull_request_event,
+)
+from tests.github.server import GitHubServer
+from tests.github.test_commands import outputs_read
+
+pytestmark = [pytest.mark.container, pytest.mark.slow]
+
+# The step runs as root; whoever owns the workspace, it must be somebody else.
+OWNER = os.geteuid() or 4321
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A step that came to its end, and what it left behind."""
+
+    code: int
+    log: str
+    outputs: dict[str, str]
+    summary: str
+
+
+def run_step(
+    image: str, folder: Path, repository: Repository, github: GitHubServer, **inputs: str
+) -> Ended:
+    """Run the image as the runner of GitHub Actions does."""
+    commands = folder / "file_commands"
+    commands.mkdir()
+    (commands / "event.json").write_text(json.dumps(pull_request_event(repository)))
+    (commands / "output").touch()
+    (commands / "summary").touch()
+    if OWNER != os.geteuid():
+        for path in (repository.path, *repository.path.rglob("*")):
+            os.chown(path, OWNER, OWNER, follow_symlinks=False)
+    variables = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_EVENT_PATH": "/github/file_commands/event.json",
+        "GITHUB_SHA": repository.head,
+        "GITHUB_REF": "refs/pull/7/merge",
+        "GITHUB_REPOSITORY": "octo/shop",
+        "GITHUB_API_URL": github.url,
+        "GITHUB_RUN_ID": "99",
+        "GITHUB_WORKSPACE": "/github/workspace",
+        "GITHUB_OUTPUT": "/github/file_commands/output",
+        "GITHUB_STEP_SUMMARY": "/github/file_commands/summary",
+        "INPUT_GITHUB-TOKEN": "token-of-the-job",
+        **{f"INPUT_{name.replace('_', '-').upper()}": value for name, value in inputs.items()},
+    }
+    environment = [part for pair in variables.items() for part in ("--env", "=".join(pair))]
+    done = docker(
+        "run",
+        "--rm",
+        "--network=host",
+        "--workdir=/github/workspace",
+        f"--volume={repository.path}:/github/workspace",
+        f"--volume={commands}:/github/file_commands",
+        *environment,
+        image,
+        check=False,
+        seconds=300,
+    )
+    return Ended(
+        code=done.returncode,
+        log=done.stdout + done.stderr,
+        outputs=outputs_read((commands / "output").read_text(encoding="utf-8")),
+        summary=(commands / "summary").read_text(encoding="utf-8"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("revision", "code", "verdict", "changed"),
+    [
+        pytest.param(CLEAN, 0, "pass", "true", id="clean"),
+        pytest.param(None, 0, "pass", "false", id="no migration"),
+        pytest.param(WITHOUT_DOWNGRADE, 1, "fail", "true", id="without downgrade"),
+    ],
+)
+def test_a_pull_request_is_checked_against_a_service(
+    image: str,
+    service: str,
+    github: GitHubServer,
+    tmp_path: Path,
+    revision: str | None,
+    code: int,
+    verdict: str,
+    changed: str,
+) -> None:
+    repository = make_repository(tmp_path / "shop", revision)
+    ended = run_step(image, tmp_path, repository, github, database_url=service)
+    assert ended.code == code, ended.log
+    assert (ended.outputs["verdict"], ended.outputs["changed"]) == (verdict, changed)
+    assert len(github.comments) == (revision is not None)
+    assert "secret" not in ended.log
+    assert "token-of" not in ended.log.replace("::add-mask::token-of-the-job", "")
+    assert_nothing_left(repository)
+
+
+def test_without_a_service_the_image_has_its_own_server(
+    image: str, github: GitHubServer, tmp_path: Path
+) -> None:
+    repository = make_repository(tmp_path / "shop", CLEAN)
+    ended = run_step(image, tmp_path, repository, github)
+    assert ended.code == 0, ended.log
+    report = json.loads((repository.path / ended.outputs["report"]).read_text(encoding="utf-8"))
+    assert (report["verdict"], report["server"]["source"]) == ("pass", "embedded")
+    (body,) = github.bodies()
+    assert body.startswith("<!-- gatekeeper:default -->\n")
+    assert ended.summary.strip().endswith(body.partition("\n")[2].strip())
+    assert_nothing_left(repository)
+
+
+def test_the_image_knows_its_commands(image: str) -> None:
+    done = docker("run", "--rm", "--entrypoint", "gatekeeper", image, "--help")
+    assert "check" in done.stdout
+
+
+def test_the_image_holds_the_policies_and_no_source_of_ours(image: str) -> None:
+    found = "import gatekeeper, pathlib; print(pathlib.Path(gatekeeper.__file__).parent)"
+    interpreter = "/opt/gatekeeper/bin/python"
+    at = docker("run", "--rm", "--entrypoint", interpreter, image, "-c", found).stdout.strip()
+    listed = docker("run", "--rm", "--entrypoint", "ls", image, f"{at}/policies", "/").stdout
+    assert "recommended.yml" in listed
+    assert not {"source", "wheel"} & set(listed.split())
+
+
+def test_the_image_starts_fast_and_unprivileged(image: str) -> None:
+    options = ("--rm", "--user", "65534:65534", "--entrypoint", "gatekeeper")
+    assert docker("run", *options, image, "--help", seconds=20).returncode == 0
+
+
+def assert_nothing_left(repository: Repository) -> None:
+    """The tree is as before, and what was added belongs to its owner."""
+    assert repository.status() == ""
+    strange = [str(path) for path in repository.path.rglob("*") if path.lstat().st_uid != OWNER]
+    assert [path for path in strange if "/.git/" not in path] == []
+    assert not list(repository.path.rglob("__pycache__"))
