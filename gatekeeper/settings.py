@@ -58,8 +58,6 @@ class ActionInputs:
     base: str | None = None
     policy: str | None = None
     database_url: str | None = field(default=None, repr=False)
-    python_version: str | None = None
-    install: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     seed: str | None = None
     comment: CommentPolicy = CommentPolicy.CHANGES
@@ -102,9 +100,11 @@ class GitHubContext:
         return f"{self.repository_url}/actions/runs/{self.run_id}/attempts/{self.run_attempt}"
 
 
-# Inputs of action.yml that belong to parts which this version does not have. They are
-# refused when given: a workflow that sets `target-url` believes that something is deployed.
+# Inputs of action.yml that this version cannot act on. They are refused when given: a
+# workflow that sets `target-url` believes that something is deployed.
 NOT_YET = (
+    "python-version",
+    "install",
     "check-run",
     "target-url",
     "environment",
@@ -115,7 +115,7 @@ NOT_YET = (
 )
 
 _OUTSIDE = "Run `gatekeeper action` as a step of a workflow; elsewhere run `gatekeeper check`."
-_COMMENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_COMMENT_ID = re.compile(r"(?=.{1,64}\Z)\w+([.-]\w+)*", re.ASCII)  # `--` would end an HTML comment
 
 
 def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
@@ -124,13 +124,17 @@ def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
     for name in NOT_YET:
         if _text(environ, name) not in (None, "false"):
             raise ConfigError(
-                f"the input `{name}` belongs to a part that this version does not have",
+                f"the input `{name}` is not in this version",
                 where="with",
                 fix=f"Take `{name}` out of the step.",
             )
     comment_id = _text(environ, "comment-id") or "default"
     if not _COMMENT_ID.fullmatch(comment_id):
-        raise _wrong("comment-id", comment_id, "up to 64 letters, digits, dots, `_` and `-`")
+        raise _wrong(
+            "comment-id",
+            comment_id,
+            "up to 64 letters, digits and `_`, in words joined by `.` or `-`",
+        )
     return ActionInputs(
         mode=_choice(environ, "mode", Mode, Mode.AUTO),
         project=_text(environ, "project"),
@@ -139,8 +143,6 @@ def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
         base=_text(environ, "base"),
         policy=_text(environ, "policy"),
         database_url=_text(environ, "database-url"),
-        python_version=_text(environ, "python-version"),
-        install=_text(environ, "install"),
         env=_variables(environ, "env"),
         seed=_text(environ, "seed"),
         comment=_choice(environ, "comment", CommentPolicy, CommentPolicy.CHANGES),

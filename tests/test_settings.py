@@ -41,8 +41,6 @@ def test_every_input_is_read() -> None:
         "INPUT_BASE": "origin/main",
         "INPUT_POLICY": "policy.yml",
         "INPUT_DATABASE-URL": " postgresql://u:p@localhost/postgres ",
-        "INPUT_PYTHON-VERSION": "3.12",
-        "INPUT_INSTALL": "pip install -r requirements.txt",
         "INPUT_ENV": "# for settings.py\nSECRET_KEY=a=b\n\nDEBUG=",
         "INPUT_SEED": "seed.sql",
         "INPUT_COMMENT": "failures",
@@ -60,8 +58,6 @@ def test_every_input_is_read() -> None:
         base="origin/main",
         policy="policy.yml",
         database_url="postgresql://u:p@localhost/postgres",
-        python_version="3.12",
-        install="pip install -r requirements.txt",
         env={"SECRET_KEY": "a=b", "DEBUG": ""},
         seed="seed.sql",
         comment=CommentPolicy.FAILURES,
@@ -99,11 +95,14 @@ def test_every_input_is_read() -> None:
             "yes",
             "with: annotations: the input `annotations` is `yes`\nAllowed: true, false.",
         ),
-        (
-            "INPUT_COMMENT-ID",
-            "a --> b",
-            "with: comment-id: the input `comment-id` is `a --> b`\n"
-            "Allowed: up to 64 letters, digits, dots, `_` and `-`.",
+        *(
+            (
+                "INPUT_COMMENT-ID",
+                value,
+                f"with: comment-id: the input `comment-id` is `{value}`\n"
+                "Allowed: up to 64 letters, digits and `_`, in words joined by `.` or `-`.",
+            )
+            for value in ("a --> b", "a--b", "-a", "x" * 65, "größe")
         ),
         *(
             (
@@ -124,11 +123,11 @@ def test_every_input_is_read() -> None:
             (
                 f"INPUT_{name.upper()}",
                 value,
-                f"with: the input `{name}` belongs to a part that this version does not have\n"
-                f"Take `{name}` out of the step.",
+                f"with: the input `{name}` is not in this version\nTake `{name}` out of the step.",
             )
             for name, value in [
                 ("check-run", "true"),
+                ("install", "pip install -r requirements.txt"),
                 ("target-url", "postgresql://production/shop"),
                 ("on-failure", "auto"),
             ]

@@ -5,13 +5,15 @@ Nothing in here changes a verdict. What could not be published is said, and that
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError, PublishError
-from gatekeeper.github.client import Client, Comment, CommentState, upsert_comment
+from gatekeeper.github.client import Client, Comment, CommentState, find_comment, upsert_comment
 from gatekeeper.github.commands import (
     annotation,
     group,
@@ -22,6 +24,10 @@ from gatekeeper.github.commands import (
 from gatekeeper.github.decide import Plan
 from gatekeeper.model import Change, Report, Severity, Verdict
 from gatekeeper.settings import ActionInputs, CommentPolicy, FailOn, GitHubContext
+
+_UNKNOWN = "### Migrations: could not tell"
+_LAST_RUN = "What the last run said:"
+_NOTE = re.compile(rf"\A{_UNKNOWN}\nCommit [^\n]*\s*({_LAST_RUN}\s*)?")
 
 
 @dataclass(frozen=True)
@@ -85,18 +91,34 @@ def publish_error(
     `plan` and `inputs` are None where the error came before there were any.
     """
     sentence = str(error)
-    fence = "`" * (max(3, _longest_run(sentence) + 1))
-    markdown = f"### Migrations: could not tell\n\n{fence}text\n{sentence}\n{fence}\n"
     if context.step_summary is not None:
-        write_summary(context.step_summary, markdown)
+        fence = "`" * max(3, _longest_run(sentence) + 1)
+        write_summary(context.step_summary, f"{_UNKNOWN}\n\n{fence}text\n{sentence}\n{fence}\n")
     if context.step_output is not None:
         write_outputs(context.step_output, {"verdict": Verdict.UNDETERMINED.value})
     comment, log = None, ""
     if plan is not None and inputs is not None:
+        earlier = read_earlier(plan, client) or ""
+        note = (
+            f"{_UNKNOWN}\nCommit {plan.head[:7]} could not be checked; "
+            f"[the run]({context.run_url}) says why."
+        )
         wanted = inputs.comment in (CommentPolicy.ALWAYS, CommentPolicy.FAILURES)
-        body = f"{markdown}\nCommit {plan.head[:7]}. [Log of the run]({context.run_url})\n"
-        comment, log = _comment(body, plan, inputs, client, wanted)
+        comment, log = _comment(_outdated(earlier, note), plan, inputs, client, wanted)
     return Published(annotation("error", "gatekeeper", sentence) + log, comment)
+
+
+def read_earlier(plan: Plan, client: Client | None) -> str | None:
+    """Return the comment of the last run, None where there is none or GitHub does not tell.
+
+    It holds what people ticked, so it has to be read before a new one is written.
+    """
+    if client is None or not plan.may_comment or plan.pull_request is None:
+        return None
+    try:
+        return find_comment(client, plan.pull_request, plan.comment_id)
+    except PublishError:
+        return None
 
 
 def exit_code(report: Report, fail_on: FailOn) -> ExitCode:
@@ -144,6 +166,19 @@ def write_reports(texts: Texts, folder: str, workspace: Path) -> dict[str, str]:
     if texts.sql is not None:
         outputs["sql"] = f"{folder}/migrations.sql"
     return outputs
+
+
+def _outdated(earlier: str, note: str) -> str:
+    """Return a comment that leads with the note and keeps what people ticked below it.
+
+    The hidden lines on top stay on top, where the reporters look for them. The note of an
+    earlier error is replaced.
+    """
+    lines = earlier.replace("\r\n", "\n").split("\n")
+    hidden = list(itertools.takewhile(lambda line: line.startswith("<!--"), lines))
+    rest = _NOTE.sub("", "\n".join(lines[len(hidden) :]).strip())
+    older = ["", _LAST_RUN, "", rest] if rest else []
+    return "\n".join([*hidden, note, *older])
 
 
 def _comment(

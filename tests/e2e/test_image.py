@@ -45,7 +45,7 @@ def run_step(
     (commands / "event.json").write_text(json.dumps(pull_request_event(repository)))
     (commands / "output").touch()
     (commands / "summary").touch()
-    if OWNER != os.geteuid():
+    if os.geteuid() != OWNER:
         for path in (repository.path, *repository.path.rglob("*")):
             os.chown(path, OWNER, OWNER, follow_symlinks=False)
     variables = {

@@ -15,6 +15,7 @@ from gatekeeper.github.act import (
     publish,
     publish_error,
     publish_nothing,
+    read_earlier,
     write_reports,
 )
 from gatekeeper.github.client import Client, Comment, CommentState, open_client
@@ -255,19 +256,53 @@ def test_nothing_to_do_is_said(tmp_path: Path) -> None:
 ERROR = DatabaseError("no `server` here", fix="install one")
 
 
+NOTE = (
+    "### Migrations: could not tell\nCommit 2222222 could not be checked; "
+    "[the run](https://github.com/octo/shop/actions/runs/99/attempts/1) says why."
+)
+
+
 def test_an_error_is_said_everywhere(github: GitHubServer, tmp_path: Path) -> None:
-    """An earlier comment must not go on saying that all is well."""
-    github.add_comment(ACTIONS, f"{MARKER}\n### Migrations: passed")
+    """An earlier comment must not go on saying that all is well; what was ticked stays."""
+    hidden = f"{MARKER}\n<!-- gatekeeper:findings:ab12 -->"
+    checklist = "### Migrations: passed\n- [x] Backup <!-- gatekeeper:attest:backup -->"
+    github.add_comment(ACTIONS, f"{hidden}\n{checklist}")
     context = a_context(tmp_path)
     published = publish_error(ERROR, a_plan(), ActionInputs(), context, a_client(github))
-    told = "### Migrations: could not tell\n\n```text\nno `server` here\ninstall one\n```\n"
     assert published.log == "::error title=gatekeeper::no `server` here%0Ainstall one\n"
-    assert (tmp_path / "summary").read_text(encoding="utf-8") == told
+    assert (tmp_path / "summary").read_text(encoding="utf-8") == (
+        "### Migrations: could not tell\n\n```text\nno `server` here\ninstall one\n```\n"
+    )
     assert outputs_of(context) == {"verdict": "undetermined"}
-    assert github.bodies() == [
-        f"{MARKER}\n{told}\nCommit 2222222. "
-        "[Log of the run](https://github.com/octo/shop/actions/runs/99/attempts/1)"
-    ]
+    body = f"{hidden}\n{NOTE}\n\nWhat the last run said:\n\n{checklist}"
+    assert github.bodies() == [body]
+    publish_error(ERROR, a_plan(), ActionInputs(), context, a_client(github))
+    assert github.bodies() == [body]
+
+
+def test_an_error_after_an_error_has_one_note(github: GitHubServer, tmp_path: Path) -> None:
+    inputs = ActionInputs(comment=CommentPolicy.ALWAYS)
+    for head in ("1", "2"):
+        plan = a_plan(head=head * 40)
+        publish_error(ERROR, plan, inputs, a_context(tmp_path), a_client(github))
+    assert github.bodies() == [f"{MARKER}\n{NOTE}"]
+
+
+@pytest.mark.parametrize(
+    ("token", "plan", "earlier"),
+    [
+        ("token-of-the-job", a_plan(), f"{MARKER}\n- [x] Backup"),
+        pytest.param("token-of-the-job", a_plan(pull_request=None), None, id="no pull request"),
+        pytest.param("token-of-the-job", a_plan(comment_id="billing"), None, id="another id"),
+        pytest.param("job-without-permission", a_plan(), None, id="not told"),
+        pytest.param(None, a_plan(), None, id="no token"),
+    ],
+)
+def test_the_comment_of_the_last_run_is_read(
+    github: GitHubServer, token: str | None, plan: Plan, earlier: str | None
+) -> None:
+    github.add_comment(ACTIONS, f"{MARKER}\n- [x] Backup")
+    assert read_earlier(plan, None if token is None else a_client(github, token)) == earlier
 
 
 @pytest.mark.parametrize(
