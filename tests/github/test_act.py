@@ -262,6 +262,7 @@ NOTE = (
 )
 
 
+@pytest.mark.slow
 def test_an_error_is_said_everywhere(github: GitHubServer, tmp_path: Path) -> None:
     """An earlier comment must not go on saying that all is well; what was ticked stays."""
     hidden = f"{MARKER}\n<!-- gatekeeper:findings:ab12 -->"
@@ -280,6 +281,7 @@ def test_an_error_is_said_everywhere(github: GitHubServer, tmp_path: Path) -> No
     assert github.bodies() == [body]
 
 
+@pytest.mark.slow
 def test_an_error_after_an_error_has_one_note(github: GitHubServer, tmp_path: Path) -> None:
     inputs = ActionInputs(comment=CommentPolicy.ALWAYS)
     for head in ("1", "2"):

@@ -91,6 +91,7 @@ def test_our_comment_is_found_on_the_third_page(github: GitHubServer) -> None:
     assert github.sent("GET") == 3 + 1  # three pages and /user
 
 
+@pytest.mark.slow  # GitHub asks for a second between two POST requests
 @pytest.mark.parametrize(
     ("token", "other"),
     [
@@ -188,12 +189,14 @@ def test_a_failing_edit_is_tried_again(github: GitHubServer) -> None:
     assert github.bodies() == [f"{MARKER}\nnew"]
 
 
+@pytest.mark.slow
 def test_a_creation_whose_answer_was_lost_is_not_repeated(github: GitHubServer) -> None:
     github.faults = [Fault("POST", 502, performs=True)]
     assert upsert(a_client(github)) == Comment(CommentState.CREATED, f"{URL}1000")
     assert github.bodies() == [f"{MARKER}\nnew"]
 
 
+@pytest.mark.slow
 def test_a_creation_that_failed_is_made_once_more(github: GitHubServer) -> None:
     github.faults = [Fault("POST", 502)]
     assert upsert(a_client(github)).state is CommentState.CREATED
