@@ -86,15 +86,17 @@ def _pull_request(
     is_fork = (
         head_repository is None or head_repository["full_name"] != _at(base, "repo")["full_name"]
     )
-    number = int(_at(request, "number"))
+    number, base_commit = int(_at(request, "number")), _at(base, "sha")
+    task = Task.CHECK
     if payload.get("action") == "closed":
         task, reason = Task.NOTHING, "the pull request is closed"
-    else:
-        task, reason = Task.CHECK, f"pull request #{number}: its head is checked out"
-    base_commit = _at(base, "sha")
-    if checked_out == sha != _at(head, "sha"):
+    elif checked_out == _at(head, "sha"):
+        reason = f"pull request #{number}: its head is checked out"
+    elif checked_out == sha:
         base_commit = f"{sha}^1"
         reason = f"pull request #{number}: its merge with the base is checked out"
+    else:
+        reason = f"pull request #{number}: neither its head nor its merge is checked out"
     return _plan(
         inputs,
         task=task,
@@ -103,7 +105,7 @@ def _pull_request(
         base_name=_at(base, "ref"),
         pull_request=number,
         is_fork=is_fork,
-        reason=reason if task is Task.CHECK else "the pull request is closed",
+        reason=reason,
     )
 
 

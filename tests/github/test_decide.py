@@ -65,7 +65,9 @@ def a_plan(**fields: Any) -> Plan:
     [
         pytest.param(MERGE, f"{MERGE}^1", "its merge with the base is checked out", id="merge"),
         pytest.param(HEAD, BASE, "its head is checked out", id="head"),
-        pytest.param(None, BASE, "its head is checked out", id="no commit known"),
+        pytest.param(
+            "a" * 40, BASE, "neither its head nor its merge is checked out", id="another commit"
+        ),
     ],
 )
 def test_a_pull_request_is_compared_with_its_base(
