@@ -215,8 +215,8 @@ _TABLES = Family(
         "TOAST options": """CASE WHEN o.reltoastrelid <> 0 THEN (
             SELECT array_to_string(reloptions, ', ') FROM pg_class
             WHERE oid = o.reltoastrelid) END""",
-        "replica identity": """CASE o.relreplident
-            WHEN 'f' THEN 'full' WHEN 'n' THEN 'nothing' WHEN 'i' THEN 'index' END""",
+        "replica identity": """CASE WHEN o.relkind IN ('r', 'p') THEN CASE o.relreplident
+            WHEN 'f' THEN 'full' WHEN 'n' THEN 'nothing' WHEN 'i' THEN 'index' END END""",
         "row level security": "CASE WHEN o.relrowsecurity THEN 'enabled' END",
         "forced row level security": "CASE WHEN o.relforcerowsecurity THEN 'enabled' END",
         "type": "CASE WHEN o.reloftype <> 0 THEN format_type(o.reloftype, NULL) END",

@@ -105,7 +105,7 @@ CHANGES = {
     "no column default": ("ALTER TABLE t ALTER c DROP DEFAULT", 14),
     "not null": ("ALTER TABLE t ALTER a SET NOT NULL", 14),
     "nullable": ("ALTER TABLE t ALTER b DROP NOT NULL", 14),
-    "collation": ('ALTER TABLE t ALTER a TYPE text COLLATE "C"', 14),
+    "collation": ('ALTER TABLE child ALTER extra TYPE text COLLATE "C"', 14),
     "storage": ("ALTER TABLE t ALTER a SET STORAGE EXTERNAL", 14),
     "compression": ("ALTER TABLE t ALTER a SET COMPRESSION pglz", 14),
     "statistics target": ("ALTER TABLE t ALTER a SET STATISTICS 500", 14),
