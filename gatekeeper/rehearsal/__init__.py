@@ -1,0 +1,1 @@
+"""Runs the new revisions on ephemeral databases and says what was seen."""

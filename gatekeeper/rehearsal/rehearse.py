@@ -1,0 +1,225 @@
+"""The rehearsal from beginning to end: base, deploy pass, drift, stairway."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gatekeeper.errors import DatabaseError, ProbeError
+from gatekeeper.model import (
+    Change,
+    ChangeSet,
+    Direction,
+    Drift,
+    NotRehearsed,
+    Outcome,
+    Rehearsal,
+    RehearsedRevision,
+    Revision,
+    Skipped,
+    Step,
+)
+from gatekeeper.postgres.databases import Database
+from gatekeeper.postgres.servers import Server
+from gatekeeper.postgres.snapshot import Snapshot
+from gatekeeper.probe.protocol import Launch
+from gatekeeper.rehearsal.stage import (
+    Preparation,
+    Ran,
+    Stage,
+    describe,
+    open_stage,
+    target_of,
+)
+from gatekeeper.rehearsal.stairway import Line, ancestors, walk
+
+
+@dataclass(frozen=True)
+class Script:
+    """What is rehearsed, on what: `head` and `base` make a copy of that state's code."""
+
+    changes: ChangeSet
+    server: Server
+    preparation: Preparation
+    head: Callable[[], Launch]
+    base: Callable[[], Launch]
+
+
+def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsal | NotRehearsed:
+    """Return what was seen; where the project could not be run, why."""
+    if not script.changes.to_rehearse:
+        return NotRehearsed("no revision is new", is_failure=False)
+    started = time.monotonic()
+    try:
+        return _rehearse(script, progress, started)
+    except (ProbeError, DatabaseError) as error:
+        return NotRehearsed(str(error), is_failure=True, server=script.server.info)
+
+
+def _rehearse(
+    script: Script, progress: Callable[[str], None], started: float
+) -> Rehearsal | NotRehearsed:
+    changes, server = script.changes, script.server
+    with contextlib.ExitStack() as stack:
+        progress("Starting the project's environment")
+        head = stack.enter_context(open_stage(server, script.preparation, script.head))
+        base_stage = _BaseStage(script, stack)
+        progress("Running the history up to the base")
+        database, applied, ran = _run_base(script, head, base_stage)
+        if ran is not None and ran.failure is not None:
+            return NotRehearsed(_base_failed(ran), is_failure=True, server=server.info)
+        if ran is not None and not ran.has_moved:
+            return _nothing_committed(script, head, database, started)
+        head.seed(database)
+        line = Line(head, database, applied)
+        before = line.snapshot
+        deploy: tuple[Step, ...] = ()
+        drift: Drift | Skipped = Skipped("in an audit there is no base to compare with")
+        if not changes.is_audit:
+            progress("Upgrading in one go, as a deployment would")
+            clone = head.clone(database)
+            deploy = _deploy(changes, head, clone)
+            progress("Comparing the models with the schema")
+            drift = _drift(deploy, head, clone, base_stage, database)
+        revisions = walk(head, line, changes.to_rehearse, changes.head_history, progress)
+        if changes.is_audit:
+            deploy = tuple(r.upgrade for r in revisions)
+        return _rehearsal(script, head, deploy, revisions, drift, before, started)
+
+
+class _BaseStage:
+    """The base's code, brought up when something first asks for it."""
+
+    def __init__(self, script: Script, stack: contextlib.ExitStack) -> None:
+        self._script = script
+        self._stack = stack
+        self._stage: Stage | None = None
+
+    def open(self) -> Stage:
+        if self._stage is None:
+            script = self._script
+            self._stage = self._stack.enter_context(
+                open_stage(script.server, script.preparation, script.base)
+            )
+        return self._stage
+
+
+def _run_base(
+    script: Script, head: Stage, base_stage: _BaseStage
+) -> tuple[Database, list[str], Ran | None]:
+    """Bring a database to the base; return it, what is applied to it, and the run.
+
+    The head's code serves where the change leaves the base's revisions as they are: one
+    environment less to bring up.
+    """
+    changes = script.changes
+    rewrites = (Change.MODIFIED, Change.DELETED)
+    if any(c.change in rewrites for c in changes.revisions):
+        stage, history = base_stage.open(), changes.base_history
+    else:
+        new = {r.revision for r in changes.to_rehearse}
+        stage = head
+        history = tuple(r for r in changes.head_history if r.revision not in new)
+    stamped = _stamped(script.preparation, history)
+    wanted = [r for r in history if r.revision not in stamped]
+    database = stage.new_database()
+    ran = stage.run(database, wanted, Direction.UPGRADE) if wanted else None
+    return database, [r.revision for r in history], ran
+
+
+def _stamped(preparation: Preparation, history: Sequence[Revision]) -> set[str]:
+    """Return the revisions that the stamp says are applied."""
+    stamp = next((r for r in history if r.revision == preparation.stamp), None)
+    return set() if stamp is None else ancestors(stamp, history) | {stamp.revision}
+
+
+def _deploy(changes: ChangeSet, stage: Stage, database: Database) -> tuple[Step, ...]:
+    """Run what is new in one go, with the transactions that env.py chooses."""
+    added = [c.revision for c in changes.revisions if c.change is Change.ADDED]
+    there = {r.revision for r in changes.head_history}
+    lost = [head for head in changes.base_heads if head not in there]
+    if lost:
+        reason = f"a database that stands at {lost[0]} cannot be located in this history"
+        return tuple(Step(r.revision, Direction.UPGRADE, Outcome.SKIPPED, reason) for r in added)
+    return stage.run(database, added, Direction.UPGRADE).blamed_steps() if added else ()
+
+
+def _drift(
+    deploy: Sequence[Step],
+    head: Stage,
+    deployed: Database,
+    base_stage: _BaseStage,
+    base: Database,
+) -> Drift | Skipped:
+    """Return what the models want beyond the schema and did not want at the base."""
+    if any(step.outcome is not Outcome.COMPLETED for step in deploy):
+        return Skipped("the upgrade did not run to its end")
+    wanted = head.probe.drift(target_of(deployed)).operations
+    if wanted is None:
+        return Skipped("env.py has no `target_metadata`")
+    if not wanted:
+        return Drift(())
+    try:
+        stage = base_stage.open()
+        already = stage.probe.drift(target_of(stage.clone(base))).operations or ()
+    except ProbeError as error:
+        return Skipped(f"the models of the base could not be read: {error.what}")
+    new = tuple(operation for operation in wanted if operation not in already)
+    return Drift(new, already=len(wanted) - len(new))
+
+
+def _nothing_committed(
+    script: Script, stage: Stage, database: Database, started: float
+) -> Rehearsal:
+    """Return what can be said when env.py ends well and leaves nothing behind.
+
+    The base cannot be reached, so the whole history runs in one go: the new revisions are
+    seen not to arrive, and there is nothing to go down from.
+    """
+    changes = script.changes
+    before = stage.snapshot(database)
+    ran = stage.run(database, changes.head_history, Direction.UPGRADE)
+    new = {r.revision for r in changes.to_rehearse}
+    reason = "env.py committed nothing, so there is nothing to go down from"
+    revisions = []
+    deploy = tuple(s for s in ran.blamed_steps() if s.revision in new)
+    for step, revision in zip(deploy, changes.to_rehearse, strict=True):
+        down = Step(step.revision, Direction.DOWNGRADE, Outcome.SKIPPED, reason)
+        again = Step(step.revision, Direction.UPGRADE, Outcome.SKIPPED, reason)
+        revisions.append(RehearsedRevision(revision, step, down, again, None, None, None))
+    drift = Skipped("env.py committed nothing")
+    return _rehearsal(script, stage, deploy, tuple(revisions), drift, before, started)
+
+
+def _rehearsal(
+    script: Script,
+    stage: Stage,
+    deploy: tuple[Step, ...],
+    revisions: tuple[RehearsedRevision, ...],
+    drift: Drift | Skipped,
+    before: Snapshot,
+    started: float,
+) -> Rehearsal:
+    return Rehearsal(
+        server=script.server.info,
+        database=stage.database_name,
+        deploy=deploy,
+        revisions=revisions,
+        drift=drift,
+        relations_before=before.relations,
+        enums_before=before.enums,
+        project=stage.probe.facts.notes,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _base_failed(ran: Ran) -> str:
+    assert ran.failure is not None
+    return (
+        "the history up to the base does not run on an empty database: "
+        f"{describe(ran.failure)}\n"
+        "Where the first revisions expect a schema that something else made, give it in the "
+        "policy file: `project: {bootstrap: schema.sql, stamp: <revision>}`."
+    )

@@ -1,0 +1,194 @@
+"""Where a rehearsal takes place: databases of this run and the probe that acts on them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gatekeeper.model import Direction, Outcome, Revision, Step, StepError
+from gatekeeper.postgres.databases import Database, create_database, drop_database
+from gatekeeper.postgres.observation import (
+    OBSERVE,
+    invalid_indexes,
+    read_relations,
+    read_versions,
+)
+from gatekeeper.postgres.scripts import run_script
+from gatekeeper.postgres.servers import Server
+from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
+from gatekeeper.probe.protocol import Launch, ProbeRun, RequestedStep, Target
+from gatekeeper.probe.runner import Probe, open_probe
+from gatekeeper.rehearsal.facts import steps_of, tips, with_postconditions
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What every ephemeral database gets before any revision, from the policy.
+
+    `bootstrap` and `seed` are SQL files: the first runs in the empty database, after
+    which it is stamped with `stamp`; the second once the base is reached.
+    """
+
+    extensions: tuple[str, ...] = ()
+    bootstrap: Path | None = None
+    stamp: str | None = None
+    seed: Path | None = None
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The steps of one run of env.py; `error` is what it raised outside of any step."""
+
+    steps: tuple[Step, ...]
+    error: StepError | None
+
+    @property
+    def failure(self) -> StepError | None:
+        """The first error of the run, None where it ended well."""
+        failed = (s.error for s in self.steps if s.outcome is Outcome.FAILED)
+        return next(failed, self.error)
+
+    def blamed_steps(self) -> tuple[Step, ...]:
+        """Return the steps, with an error outside of any of them as the last one's."""
+        if self.error is None or any(s.outcome is Outcome.FAILED for s in self.steps):
+            return self.steps
+        blamed = max(i for i, s in enumerate(self.steps) if i == 0 or s.seconds)
+        failed = replace(self.steps[blamed], outcome=Outcome.FAILED, reason=None, error=self.error)
+        return (*self.steps[:blamed], failed, *self.steps[blamed + 1 :])
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the version table shows another session what the run did."""
+        return all(step.version_moved for step in self.steps)
+
+
+@dataclass
+class Stage:
+    """One state of the project's code, its probe, and databases to run it on."""
+
+    server: Server
+    preparation: Preparation
+    _stack: contextlib.ExitStack
+    _probe: Probe | None = field(default=None, repr=False)
+    _unused: Database | None = field(default=None, repr=False)
+
+    @property
+    def database_name(self) -> str:
+        """The name of the database that env.py would have gone to, ours if it is unknown."""
+        names = [o.database for o in self.probe.facts.origins if o.database]
+        return names[0] if names else "postgres"
+
+    @property
+    def probe(self) -> Probe:
+        assert self._probe is not None
+        return self._probe
+
+    def new_database(self) -> Database:
+        """Return an empty, prepared database; it lasts as long as the stage."""
+        if self._unused is not None:
+            database, self._unused = self._unused, None
+            return database
+        database = self._create()
+        self._stamp(database)
+        return database
+
+    def clone(self, database: Database) -> Database:
+        """Return a copy of a database; it lasts as long as the stage."""
+        clone = create_database(self.server, database)
+        self._stack.callback(drop_database, clone)
+        return clone
+
+    def snapshot(self, database: Database) -> Snapshot:
+        """Return the catalog without Alembic's version table, in whichever schema it is."""
+        table = self.probe.facts.version_table
+        with contextlib.closing(database.connect()) as connection:
+            names = (relation.name for relation in read_relations(connection).values())
+            ignore = frozenset(n for n in names if n.rpartition(".")[2] == table)
+            return take_snapshot(connection, ignore)
+
+    def run(self, database: Database, revisions: Sequence[Revision], direction: Direction) -> Ran:
+        """Run the revisions in this order in one go and say what could be seen."""
+        facts = self.probe.facts
+        with contextlib.closing(database.connect()) as connection:
+            relations = read_relations(connection)
+            invalid_before = set(invalid_indexes(connection))
+            requested = [RequestedStep(r.revision, direction) for r in revisions]
+            answer = self.probe.run(target_of(database), requested, OBSERVE)
+            ran = Ran(steps_of(answer.steps, relations, _why_not_started(answer)), answer.error)
+            if ran.failure is not None:
+                return ran
+            gone = direction is Direction.DOWNGRADE
+            steps = with_postconditions(
+                ran.steps,
+                versions=read_versions(connection, facts.version_table_schema, facts.version_table)
+                or frozenset(),
+                expected=frozenset() if gone else tips(revisions),
+                unexpected=frozenset(r.revision for r in revisions) if gone else frozenset(),
+                invalid_indexes=sorted(set(invalid_indexes(connection)) - invalid_before),
+            )
+        return Ran(steps, None)
+
+    def seed(self, database: Database) -> None:
+        if self.preparation.seed is not None:
+            run_script(database, self.preparation.seed)
+
+    def _create(self) -> Database:
+        database = create_database(self.server, None, self.preparation.extensions)
+        self._stack.callback(drop_database, database)
+        if self.preparation.bootstrap is not None:
+            run_script(database, self.preparation.bootstrap)
+        return database
+
+    def _stamp(self, database: Database) -> None:
+        if self.preparation.stamp is not None:
+            self.probe.stamp(target_of(database), [self.preparation.stamp])
+
+
+@contextlib.contextmanager
+def open_stage(
+    server: Server, preparation: Preparation, launch: Callable[[], Launch]
+) -> Iterator[Stage]:
+    """Yield a stage on which the project's environment has come up."""
+    with contextlib.ExitStack() as stack:
+        stage = Stage(server, preparation, stack)
+        databases: list[Database] = []
+
+        def new_target() -> Target:
+            databases.append(stage._create())
+            return target_of(databases[-1])
+
+        stage._probe = stack.enter_context(open_probe(launch(), new_target))
+        # The environment came up on the last of them; nothing has been run on it yet.
+        stage._stamp(databases[-1])
+        stage._unused = databases[-1]
+        yield stage
+
+
+def target_of(database: Database) -> Target:
+    server = database.server
+    return Target(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=server.password,
+        database=database.name,
+        marker=database.marker,
+        sslmode=server.parameters.get("sslmode"),
+    )
+
+
+def describe(error: StepError) -> str:
+    """Return an error as one sentence with its place."""
+    place = f"{error.path}:{error.line}: " if error.path is not None else ""
+    return f"{place}{error.type}: {error.message}"
+
+
+def _why_not_started(run: ProbeRun) -> str:
+    failed = next((s for s in run.steps if s.error is not None), None)
+    if failed is not None:
+        return f"{failed.revision} failed before"
+    if run.fn_calls == 0:
+        return "env.py ran no migrations"
+    return "env.py ended before" if run.error is None else describe(run.error)
