@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from gatekeeper.checks import CheckModule
 from gatekeeper.model import Check, Needs
 
 HEADINGS = (
@@ -19,6 +19,13 @@ HEADINGS = (
 )
 
 
+class Documented(Protocol):
+    """A module whose docstring is the page of its `CHECK`."""
+
+    __doc__: str | None
+    CHECK: Check
+
+
 @dataclass(frozen=True)
 class Page:
     """A check's page: its first sentence, and the text under each of `HEADINGS`."""
@@ -28,7 +35,7 @@ class Page:
     sections: Mapping[str, str]
 
 
-def read_page(module: CheckModule) -> Page:
+def read_page(module: Documented) -> Page:
     """Return the page of one check."""
     summary, *lines = inspect.cleandoc(module.__doc__ or "").splitlines()
     sections: dict[str, list[str]] = {}
@@ -60,7 +67,7 @@ def render_page(page: Page, level: int = 1) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def render_reference(modules: Iterable[CheckModule]) -> str:
+def render_reference(modules: Iterable[Documented]) -> str:
     """Return the reference of all checks, as `policies/checks.md` holds it."""
     pages = [read_page(module) for module in modules]
     table = [

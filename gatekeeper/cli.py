@@ -1,0 +1,352 @@
+"""The commands: options in, texts and exit codes out."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import difflib
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+import gatekeeper
+from gatekeeper import checks, pipeline
+from gatekeeper.checks import pages
+from gatekeeper.demo import make_demo_repository
+from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError, Interrupted
+from gatekeeper.git import find_repository, head_commit
+from gatekeeper.github import act
+from gatekeeper.github.client import Client, open_client
+from gatekeeper.github.commands import mask
+from gatekeeper.github.decide import Plan, Task, decide
+from gatekeeper.model import Report, Verdict
+from gatekeeper.pipeline import Request, Surroundings
+from gatekeeper.policy import waivers
+from gatekeeper.probe.sandbox import protect_own_environment
+from gatekeeper.reporters import REPORTERS
+from gatekeeper.reporters.context import RenderContext
+from gatekeeper.reporters.markdown import read_fingerprints, read_ticks
+from gatekeeper.settings import ActionInputs, GitHubContext, read_context, read_inputs
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_EXIT_CODES = {
+    Verdict.PASS: ExitCode.PASS,
+    Verdict.FAIL: ExitCode.FAIL,
+    Verdict.UNDETERMINED: ExitCode.UNDETERMINED,
+}
+
+
+def _option(name: str, **settings: Any) -> Callable[[F], F]:
+    """Return an option that the variable `GATEKEEPER_<OPTION>` can set as well."""
+    variable = "GATEKEEPER_" + name.removeprefix("--").upper().replace("-", "_")
+    return click.option(name, envvar=variable, show_envvar=True, **settings)
+
+
+_SHARED = (
+    _option("--project", metavar="DIR", help="Where the Alembic project is."),
+    _option("--config", metavar="FILE", help="The Alembic configuration file."),
+    _option("--section", metavar="NAME", multiple=True, help="Its section, if not [alembic]."),
+    _option("--base", metavar="REF", help="What to compare with; default: the default branch."),
+    _option("--head", metavar="REF", help="What to check; default: the work tree."),
+    _option(
+        "--policy",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="The policy file; default: .gatekeeper.yml, else the built-in policy.",
+    ),
+    _option(
+        "--format",
+        type=click.Choice(sorted(REPORTERS)),
+        multiple=True,
+        help="How to report; may be given several times.  [default: terminal]",
+    ),
+    _option(
+        "--output",
+        metavar="FILE",
+        multiple=True,
+        help="Where the report of the same place goes; - is standard output.",
+    ),
+)
+
+
+def _shared_options(command: F) -> F:
+    for option in reversed(_SHARED):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(gatekeeper.__version__, prog_name="gatekeeper")
+def commands() -> None:
+    """Rehearse Alembic migrations on an ephemeral PostgreSQL before they reach yours."""
+
+
+@commands.command()
+@_shared_options
+@_option("--database-url", metavar="URL", help="A server to create and drop databases on.")
+@_option("--python", metavar="PATH", help="The interpreter with the project's dependencies.")
+@click.option("--all", "is_audit", is_flag=True, help="Check the whole history.")
+def check(
+    project: str | None,
+    config: str | None,
+    section: tuple[str, ...],
+    base: str | None,
+    head: str | None,
+    policy: Path | None,
+    format: tuple[str, ...],
+    output: tuple[str, ...],
+    database_url: str | None,
+    python: str | None,
+    is_audit: bool,
+) -> ExitCode:
+    """Rehearse the new revisions and hold them against the policy."""
+    request = Request(
+        directory=Path.cwd(),
+        project=project,
+        config=config,
+        section=_one_section(section),
+        base=base,
+        head=head,
+        policy=policy,
+        database_url=database_url,
+        python=python,
+        is_audit=is_audit,
+    )
+    return _check_and_report(request, _pair(format, output))
+
+
+@commands.command()
+@_shared_options
+@click.argument("path", nargs=-1)
+def lint(
+    path: tuple[str, ...],
+    project: str | None,
+    config: str | None,
+    section: tuple[str, ...],
+    base: str | None,
+    head: str | None,
+    policy: Path | None,
+    format: tuple[str, ...],
+    output: tuple[str, ...],
+) -> ExitCode:
+    """Run the checks that need no database, on the revision files PATH or what is new."""
+    request = Request(
+        directory=Path.cwd(),
+        project=project,
+        config=config,
+        section=_one_section(section),
+        base=base,
+        head=head,
+        policy=policy,
+        paths=path,
+        is_audit=bool(path),
+        is_lint=True,
+    )
+    return _check_and_report(request, _pair(format, output))
+
+
+@commands.command()
+@click.argument("check_id", metavar="[CHECK]", required=False)
+def explain(check_id: str | None) -> ExitCode:
+    """Show the page of one check, or the table of all."""
+    modules: tuple[pages.Documented, ...] = (*checks.ALL, waivers)
+    all_pages = [pages.read_page(module) for module in modules]
+    console = Console()
+    if check_id is None:
+        table = Table("check", "wanted state", box=None, header_style="bold")
+        for page in all_pages:
+            table.add_row(page.check.id, page.check.title)
+        console.print(table)
+        return ExitCode.PASS
+    for page in all_pages:
+        if page.check.id == check_id:
+            console.print(Markdown(pages.render_page(page)))
+            return ExitCode.PASS
+    near = difflib.get_close_matches(check_id, [p.check.id for p in all_pages], n=1)
+    raise ConfigError(
+        f"there is no check `{check_id}`",
+        fix=f"Did you mean `{near[0]}`?" if near else "`gatekeeper explain` lists all.",
+    )
+
+
+@commands.command()
+def demo() -> ExitCode:
+    """Make a small repository with a risky change and check it."""
+    with tempfile.TemporaryDirectory(prefix="gatekeeper-demo-") as folder:
+        directory = Path(folder) / "shop"
+        directory.mkdir()
+        make_demo_repository(directory)
+        click.echo("A shop with a risky pull request, and what gatekeeper says of it:\n")
+        code = _check_and_report(Request(directory=directory), _pair((), ()))
+    # The demo is meant to find something; only a check that could not be made is a failure.
+    return ExitCode.PASS if code is ExitCode.FAIL else code
+
+
+@commands.command()
+def action() -> ExitCode:
+    """Run as the step of a workflow: what the event and the inputs call for."""
+    context = read_context(os.environ)
+    plan, inputs, client = None, None, None
+    try:
+        inputs = read_inputs(os.environ)
+        for secret in (inputs.github_token, inputs.database_url):
+            if secret:
+                click.echo(mask(secret), nl=False)
+        repository = find_repository(context.workspace)
+        plan = decide(context, inputs, head_commit(repository))
+        if plan.task is Task.NOTHING:
+            click.echo(act.publish_nothing(plan, context).log, nl=False)
+            return ExitCode.PASS
+        if inputs.github_token:
+            client = open_client(context.api_url, context.repository, inputs.github_token)
+        return _check_on_github(context, inputs, plan, client)
+    except GatekeeperError as error:
+        click.echo(act.publish_error(error, plan, inputs, context, client).log, nl=False)
+        return error.exit_code
+
+
+def _check_on_github(
+    context: GitHubContext, inputs: ActionInputs, plan: Plan, client: Client | None
+) -> ExitCode:
+    earlier = act.read_earlier(plan, client) or ""
+    request = Request(
+        directory=context.workspace,
+        project=inputs.project,
+        config=inputs.config,
+        section=_one_section(inputs.section),
+        event_base=plan.base,
+        database_url=inputs.database_url,
+        policy=None if inputs.policy is None else context.workspace / inputs.policy,
+        seed=inputs.seed,
+        env=inputs.env,
+        ticked=read_ticks(earlier),
+        is_audit=plan.task is Task.AUDIT,
+    )
+    now = dt.datetime.now(dt.UTC)
+    report = pipeline.check(request, Surroundings(os.environ, now, lambda step: None))
+    shown = RenderContext(
+        now,
+        repository_url=context.repository_url,
+        head_sha=plan.head,
+        report_url=context.run_url,
+        previous=read_fingerprints(earlier),
+        comment_id=plan.comment_id,
+    )
+    texts = act.Texts(
+        terminal=REPORTERS["terminal"](report, shown),
+        markdown=REPORTERS["markdown"](report, shown),
+        annotations=REPORTERS["github"](report, shown),
+        json=REPORTERS["json"](report, shown),
+    )
+    click.echo(act.publish(report, texts, plan, inputs, context, client).log, nl=False)
+    return act.exit_code(report, inputs.fail_on)
+
+
+def main() -> None:
+    """Run a command; the one place where errors become sentences and exit codes."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    protect_own_environment()
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except GatekeeperError as error:
+        click.echo(f"gatekeeper: {error}", err=True)
+        code = error.exit_code
+    except click.Abort:
+        code = ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not look like a pass
+        click.echo(f"gatekeeper: internal error: {type(error).__name__}: {error}", err=True)
+        if "GATEKEEPER_DEBUG" in os.environ:
+            traceback.print_exc()
+        else:
+            click.echo("Run again with GATEKEEPER_DEBUG=1 for the traceback.", err=True)
+        code = ExitCode.UNDETERMINED
+    sys.exit(int(code or 0))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that everything is stopped and removed; further signals do not hurry it."""
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)
+    raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+
+def _check_and_report(request: Request, outputs: tuple[tuple[str, str], ...]) -> ExitCode:
+    with _progress() as progress:
+        surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
+        report = pipeline.check(request, surroundings)
+    for name, target in outputs:
+        _write(name, report, target, surroundings.now)
+    return _EXIT_CODES[report.verdict]
+
+
+def _write(name: str, report: Report, target: str, now: dt.datetime) -> None:
+    """Write one format; a file appears whole or not at all."""
+    if target == "-":
+        console = Console()
+        context = RenderContext(now, color=console.is_terminal, width=console.width)
+        click.echo(REPORTERS[name](report, context), color=console.is_terminal)
+        return
+    path = Path(target)
+    text = REPORTERS[name](report, RenderContext(now))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(text)
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"the report cannot be written: {error.strerror}",
+            where=target,
+            fix="Give `--output` a file in a folder that exists.",
+        ) from error
+
+
+def _pair(formats: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Pair formats and outputs in their order; what is missing is terminal and `-`."""
+    wanted = formats or ("terminal",)
+    if len(outputs) > len(wanted):
+        raise ConfigError(
+            f"{len(outputs)} outputs are given for {len(wanted)} formats",
+            where="--output",
+            fix="Give one `--format` in front of each `--output`.",
+        )
+    return tuple(zip(wanted, (*outputs, *("-",) * (len(wanted) - len(outputs))), strict=True))
+
+
+def _one_section(sections: tuple[str, ...]) -> str | None:
+    if len(sections) > 1:
+        raise ConfigError(
+            "several sections are given, and one run takes one history",
+            where="--section",
+            fix="Run gatekeeper once for each section.",
+        )
+    return sections[0] if sections else None
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Yield where steps are announced; only a person at a terminal sees them."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda step: None
+        return
+    with console.status("") as status:
+        yield lambda step: status.update(f"{step} …")

@@ -1,0 +1,203 @@
+"""The whole story: change set → rehearsal → checks → judge → report."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gatekeeper import checks
+from gatekeeper.directories import open_run_directory
+from gatekeeper.errors import ConfigError, DatabaseError, ProbeError
+from gatekeeper.git import (
+    Repository,
+    Tree,
+    choose_base,
+    find_repository,
+    open_tree,
+    relative_folder,
+)
+from gatekeeper.model import ChangeSet, NotRehearsed, Rehearsal, Report
+from gatekeeper.policy import waivers
+from gatekeeper.policy.judge import judge
+from gatekeeper.policy.load import find_policy, load_policy
+from gatekeeper.policy.model import Policy, ProjectSettings
+from gatekeeper.policy.severity import options_of
+from gatekeeper.postgres.servers import open_server
+from gatekeeper.probe.interpreter import find_interpreter
+from gatekeeper.probe.protocol import Launch
+from gatekeeper.rehearsal.rehearse import Script, rehearse
+from gatekeeper.rehearsal.stage import Preparation
+from gatekeeper.revisions.changes import read_change_set
+from gatekeeper.revisions.discover import choose_project
+
+KNOWN = (*checks.CHECKS, waivers.CHECK)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command asks for; paths are as given, `directory` is where it was called.
+
+    `head` None is the work tree. `event_base` is what the workflow's event compares with;
+    `base` is a person's word and counts more. `env` is added to the policy's. `ticked` are
+    the attestations that a person has ticked. `paths` limits an audit to these files.
+    """
+
+    directory: Path
+    project: str | None = None
+    config: str | None = None
+    section: str | None = None
+    base: str | None = None
+    event_base: str | None = None
+    head: str | None = None
+    database_url: str | None = field(default=None, repr=False)
+    python: str | None = None
+    policy: Path | None = None
+    seed: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ticked: frozenset[str] = frozenset()
+    paths: tuple[str, ...] = ()
+    is_audit: bool = False
+    is_lint: bool = False
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run takes from outside: its environment, the time, where progress goes."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    now: dt.datetime
+    progress: Callable[[str], None]
+
+
+def check(request: Request, surroundings: Surroundings) -> Report:
+    """Return the report on a change; what stops the run before there is one is raised."""
+    started = time.monotonic()
+    repository = find_repository(request.directory)
+    tree = open_tree(repository, request.head)
+    project = choose_project(
+        tree,
+        relative_folder(repository, request.directory),
+        request.project,
+        request.config,
+        request.section,
+    )
+    policy_file = request.policy or find_policy(repository.root / project.path, repository.root)
+    policy = load_policy(policy_file, KNOWN, repository.root if request.policy is None else None)
+    base = None
+    if not request.is_audit:
+        base = choose_base(repository, request.base, request.event_base, request.head)
+    surroundings.progress("Reading the revisions")
+    changes = read_change_set(repository, project, base, tree, audit=request.is_audit)
+    if request.paths:
+        changes = _only(changes, request, repository)
+    if request.is_lint:
+        rehearsal: Rehearsal | NotRehearsed = NotRehearsed("`lint` runs nothing", is_failure=False)
+    elif not changes.to_rehearse:
+        rehearsal = NotRehearsed("no revision is new", is_failure=False)
+    else:
+        rehearsal = _rehearse(request, surroundings, repository, tree, changes, policy)
+    runs = checks.run_checks(changes, rehearsal, functools.partial(options_of, policy))
+    return judge(
+        runs,
+        policy,
+        changes,
+        rehearsal,
+        known=KNOWN,
+        today=surroundings.now.date(),
+        seconds=time.monotonic() - started,
+        ticked=request.ticked,
+    )
+
+
+def _rehearse(
+    request: Request,
+    surroundings: Surroundings,
+    repository: Repository,
+    head: Tree,
+    changes: ChangeSet,
+    policy: Policy,
+) -> Rehearsal | NotRehearsed:
+    root, settings = repository.root, policy.project
+    _refuse_unknown(settings)
+    preparation = Preparation(
+        extensions=settings.extensions,
+        bootstrap=_sql_file(root, settings.bootstrap, "bootstrap"),
+        stamp=settings.stamp,
+        seed=_sql_file(root, request.seed or settings.seed, "seed"),
+    )
+    try:
+        interpreter = find_interpreter(
+            root / changes.project.path, root, request.python, surroundings.environ
+        )
+        surroundings.progress("Starting PostgreSQL")
+        with (
+            open_server(request.database_url) as server,
+            open_run_directory("gatekeeper-run-") as directory,
+        ):
+            directory.chmod(0o711)  # the account of the probe passes through it
+
+            def launch(name: str, tree: Tree) -> Launch:
+                checkout = directory / name
+                checkout.mkdir()
+                tree.export(checkout)
+                return Launch(
+                    interpreter=interpreter,
+                    checkout=checkout,
+                    project=changes.project,
+                    repository=root,
+                    environment={**settings.env, **request.env},
+                    environ=surroundings.environ,
+                )
+
+            script = Script(
+                changes=changes,
+                server=server,
+                preparation=preparation,
+                head=lambda: launch("head", head),
+                base=lambda: launch("base", open_tree(repository, changes.base)),
+            )
+            return rehearse(script, surroundings.progress)
+    except (DatabaseError, ProbeError) as error:
+        return NotRehearsed(str(error), is_failure=True)
+
+
+def _only(changes: ChangeSet, request: Request, repository: Repository) -> ChangeSet:
+    """Return the change set with the revisions of the requested files alone."""
+    root = repository.root.resolve()
+    wanted = {(request.directory / path).resolve() for path in request.paths}
+    chosen = tuple(c for c in changes.revisions if root / c.revision.path in wanted)
+    return replace(changes, revisions=chosen)
+
+
+def _refuse_unknown(settings: ProjectSettings) -> None:
+    """Refuse what the policy format allows and this version cannot do."""
+    unknown = {
+        "python": settings.python is not None,
+        "install": settings.install is not None,
+        "hook": settings.hook is not None,
+        "role": settings.role not in (None, "owner"),
+    }
+    for name, is_set in unknown.items():
+        if is_set:
+            raise ConfigError(
+                f"`project.{name}` is not in this version of gatekeeper",
+                fix=f"Take `{name}` out of the policy file's `project:` block. The interpreter "
+                "with the project's dependencies is given by `--python`.",
+            )
+
+
+def _sql_file(root: Path, name: str | None, key: str) -> Path | None:
+    if name is None:
+        return None
+    path = root / name
+    if path.suffix != ".sql" or not path.is_file():
+        raise ConfigError(
+            f"`project.{key}` names `{name}`, which is no SQL file of the repository",
+            fix=f"Give a path to a file that ends in `.sql`, relative to {root}. Commands are "
+            "not in this version.",
+        )
+    return path
