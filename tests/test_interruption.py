@@ -1,0 +1,160 @@
+"""However a run ends, nothing of it is left: no process, no database, no folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gatekeeper.postgres.servers import Server
+from tests.live import a_table, live_project, live_revision, make_change, server_url
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+V = "migrations/versions"
+ROOTS = (Path("/dev/shm"), Path(tempfile.gettempdir()))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose new revision takes its time, and tells when it has begun."""
+    slow = 'op.execute("SELECT pg_sleep(600)")'
+    make_change(
+        tmp_path / "shop",
+        {**live_project(), f"{V}/a001.py": live_revision("a001", None, *a_table("a"))},
+        {f"{V}/b001.py": live_revision("b001", "a001", slow)},
+    )
+    return tmp_path / "shop"
+
+
+def _folders() -> set[Path]:
+    return {path for root in ROOTS if root.is_dir() for path in root.glob("gatekeeper-*")}
+
+
+def _databases(server: Server) -> set[str]:
+    with (
+        contextlib.closing(server.connect(server.maintenance_database)) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'gatekeeper%'")
+        return {row[0] for row in cursor.fetchall()}
+
+
+@contextlib.contextmanager
+def _running(project: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """Yield a check that is in the middle of the slow revision."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GATEKEEPER_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gatekeeper", "check", *options],
+        cwd=project,
+        env={**environment, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _wait_for(lambda: _probe_of(process) is not None and _sleeps(process))
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def _probe_of(process: subprocess.Popen[str]) -> psutil.Process | None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if any("in_process.py" in word for word in child.cmdline()):
+                    return child
+    return None
+
+
+def _sleeps(process: subprocess.Popen[str]) -> bool:
+    """Whether a server process of anybody's runs our `pg_sleep`: its title says SELECT."""
+    for other in psutil.process_iter(["cmdline"]):
+        title = " ".join(other.info["cmdline"] or ())
+        if title.startswith("postgres:") and "gatekeeper_" in title and title.endswith("SELECT"):
+            return True
+    return False
+
+
+def _wait_for(condition: object, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
+
+
+def _descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def _all_gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("is_given", [False, True], ids=["own server", "given server"])
+def test_an_interrupted_run_leaves_nothing_and_says_130(
+    number: signal.Signals, is_given: bool, project: Path, server: Server
+) -> None:
+    folders, databases = _folders(), _databases(server)
+    options = ("--database-url", server_url(server)) if is_given else ()
+    with _running(project, *options) as process:
+        children = _descendants(process)
+        process.send_signal(number)
+        assert process.wait(30) == 130
+        assert "Traceback" not in process.communicate()[1]
+    _wait_for(lambda: _all_gone(children))
+    assert (_folders() - folders, _databases(server) - databases) == (set(), set())
+
+
+def test_a_killed_probe_is_undetermined(project: Path, server: Server) -> None:
+    folders = _folders()
+    with _running(project) as process:
+        children = _descendants(process)
+        probe = _probe_of(process)
+        assert probe is not None
+        probe.kill()
+        assert process.wait(30) == 3
+    _wait_for(lambda: _all_gone(children))
+    assert _folders() - folders == set()
+
+
+def test_a_killed_postgresql_is_undetermined(project: Path) -> None:
+    folders = _folders()
+    with _running(project) as process:
+        children = _descendants(process)
+        postmaster = next(p for p in children if "-D" in p.cmdline() and "postgres" in p.name())
+        postmaster.kill()
+        assert process.wait(60) == 3
+    _wait_for(lambda: _all_gone(children))
+    assert _folders() - folders == set()
+
+
+def test_after_a_killed_gatekeeper_the_next_run_cleans_up(project: Path, server: Server) -> None:
+    before, databases = _folders(), _databases(server)
+    with _running(project, "--database-url", server_url(server)) as process:
+        children = _descendants(process)
+        process.kill()
+        process.wait()
+    _wait_for(lambda: _all_gone(children))
+    options = ("--head", "main", "--all", "--database-url", server_url(server))
+    subprocess.run(
+        [sys.executable, "-m", "gatekeeper", "check", *options],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        check=True,
+    )
+    assert (_folders() - before, _databases(server) - databases) == (set(), set())
