@@ -3,7 +3,8 @@
 What it finds
 
 A new revision whose `downgrade` is empty (`pass`, `...` or only a docstring) although its
-`upgrade` changes the schema. Where the upgrade changes rows only, a notice.
+`upgrade` changes the schema. Where the upgrade changes rows only, or only what PostgreSQL
+or people leave behind anyway (a label of an ENUM type, an extension), a notice.
 
 Why it matters
 
@@ -43,7 +44,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gatekeeper.checks.observed import at_function, name_differences, own_statements
+from gatekeeper.checks.observed import at_function, is_accepted, name_differences, own_statements
 from gatekeeper.checks.written import method_of, read_calls, receiver_of, text_of
 from gatekeeper.model import (
     Basis,
@@ -137,4 +138,6 @@ def _judge(
         f'    raise RuntimeError("{name} cannot be undone: …")',
         basis=Basis.READ if rehearsed is None else Basis.OBSERVED,
     )
-    yield replace(finding, severity=Severity.NOTICE) if changes is _Changes.ROWS else finding
+    left = rehearsed.round_trip if rehearsed else None
+    is_mild = changes is _Changes.ROWS or (left and all(is_accepted(each) for each in left))
+    yield replace(finding, severity=Severity.NOTICE) if is_mild else finding

@@ -49,6 +49,7 @@ from dataclasses import replace
 
 from gatekeeper.checks.observed import (
     at_function,
+    is_accepted,
     name_differences,
     stairways,
     tell_unfinished,
@@ -90,7 +91,7 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
 
 
 def _at_downgrade(rehearsed: RehearsedRevision, differences: tuple[Difference, ...]) -> Finding:
-    ordered = sorted(differences, key=_is_accepted)
+    ordered = sorted(differences, key=is_accepted)
     name = rehearsed.revision.revision
     finding = at_function(
         CHECK,
@@ -99,20 +100,13 @@ def _at_downgrade(rehearsed: RehearsedRevision, differences: tuple[Difference, .
         f"After the upgrade and downgrade of `{name}`: {name_differences(ordered)}",
         _remedy(ordered),
     )
-    if all(_is_accepted(each) for each in differences):
+    if all(is_accepted(each) for each in differences):
         return replace(finding, severity=Severity.NOTICE)
     return finding
 
 
-def _is_accepted(difference: Difference) -> bool:
-    if difference.object_type == "column order":
-        return True
-    left = difference.kind is DifferenceKind.LEFT
-    return left and difference.object_type in ("extension", "enum label")
-
-
 def _remedy(differences: list[Difference]) -> str:
-    if all(_is_accepted(each) for each in differences):
+    if all(is_accepted(each) for each in differences):
         return "Nothing has to be done: PostgreSQL has no clean way back here."
     drops = [
         f'op.execute("DROP TYPE IF EXISTS {each.name}")'

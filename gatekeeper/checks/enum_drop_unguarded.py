@@ -47,6 +47,7 @@ Instead
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from gatekeeper.checks.labels import Types, removed_labels, track_types
@@ -199,14 +200,20 @@ def _at_drop(revision: Revision, seen: Seen, names: list[str]) -> Finding:
     )
 
 
+_DEPENDENT = re.compile(r"column (\S+) of table (\S+) depends on type")
+
+
 def _at_use(revision: Revision, step: Step, names: tuple[str, ...]) -> Finding:
+    dependents = _DEPENDENT.findall(step.error.message if step.error else "")
+    columns = join_some([f"`{table}.{column}`" for column, table in dependents]) or "a column"
+    column, table = dependents[0] if dependents else ("COLUMN", "TABLE")
     return at_error(
         CHECK,
         revision,
         step,
-        f"`DROP TYPE {', '.join(names)}` failed: a column still uses the type",
+        f"`DROP TYPE {', '.join(names)}` failed: {columns} still uses the type",
         "Drop the column or give it another type first, in the same function:\n\n"
-        '    op.drop_column("TABLE", "COLUMN")\n'
+        f'    op.drop_column("{table}", "{column}")\n'
         f'    op.execute("DROP TYPE IF EXISTS {", ".join(names)}")',
     )
 

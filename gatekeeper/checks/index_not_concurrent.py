@@ -93,7 +93,7 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         revision, step = each
         statements = own_statements(revision, step)
         gone = dropped_tables(statements)
-        for seen in statements:
+        for position, seen in enumerate(statements):
             if seen.parsed.concurrently:
                 continue
             if seen.parsed.kind is Kind.CREATE_INDEX and not seen.parsed.only:
@@ -103,7 +103,7 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             else:
                 continue
             if relation is not None and not is_named(relation, gone):
-                yield _at_index(revision, seen, relation)
+                yield _at_index(revision, statements[: position + 1], relation)
 
 
 def _table_of(context: CheckContext, revision: Revision, seen: Seen) -> str | None:
@@ -121,23 +121,35 @@ def _table_of(context: CheckContext, revision: Revision, seen: Seen) -> str | No
     return None
 
 
-def _at_index(revision: Revision, seen: Seen, relation: str) -> Finding:
-    statement, verb = seen.statement, seen.parsed.kind.value
-    taken = [lock for lock in statement.locks or () if lock.mode.blocks]
-    on_table = [lock for lock in taken if is_same_name(lock.relation, relation)]
-    mode = on_table[0].mode if on_table else None
-    if mode is None:
-        mode = LockMode.SHARE if verb == "CREATE INDEX" else LockMode.ACCESS_EXCLUSIVE
-    index = seen.parsed.names[0] if seen.parsed.names else None
-    verbs = ("took", "blocked", "ended") if on_table else ("will take", "will block", "ends")
+def _at_index(revision: Revision, seen: tuple[Seen, ...], relation: str) -> Finding:
+    """Return the finding on the last of these statements; the others tell what it ran under."""
+    statement, parsed = seen[-1].statement, seen[-1].parsed
+    verb = parsed.kind.value
+    index = parsed.names[0] if parsed.names else None
+    own = [lock for lock in statement.locks or () if lock.mode.blocks]
+    held = [
+        lock.mode
+        for each in seen
+        for lock in each.statement.locks or ()
+        if lock.mode.blocks and is_same_name(lock.relation, relation)
+    ]
+    if any(is_same_name(lock.relation, relation) for lock in own):
+        mode = max(lock.mode for lock in own if is_same_name(lock.relation, relation))
+        verbs = ("took", "blocked", "ended")
+    elif statement.locks is not None and held:
+        mode, verbs = max(held), ("ran under", "blocked", "ended")
+    else:
+        mode = LockMode.SHARE if parsed.kind is Kind.CREATE_INDEX else LockMode.ACCESS_EXCLUSIVE
+        verbs = ("will take", "will block", "ends")
+    is_partitioned = len(own) > 1 and parsed.kind is Kind.CREATE_INDEX
     return at_statement(
         CHECK,
         revision,
         statement,
         f"`{verb}`{f' `{index}`' if index else ''} on `{relation}` {verbs[0]} {mode.manual_name} "
         f"and {verbs[1]} {mode.blocks} until the transaction {verbs[2]}",
-        _remedy(verb, index, relation, is_partitioned=len(taken) > 1 and verb == "CREATE INDEX"),
-        basis=Basis.OBSERVED if on_table else Basis.READ,
+        _remedy(verb, index, relation, is_partitioned=is_partitioned),
+        basis=Basis.READ if verbs[0] == "will take" else Basis.OBSERVED,
         relation=relation,
     )
 

@@ -64,7 +64,7 @@ from gatekeeper.model import (
     Skipped,
     Statement,
 )
-from gatekeeper.sql import shorten
+from gatekeeper.sql import Kind, ParsedStatement, find_name, shorten
 
 CHECK = Check(
     "missing-lock-timeout",
@@ -96,12 +96,20 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
                 yield _at_lock(revision, statement, (*named, *tables, *blocking)[0])
                 break
             is_unknown = blocking and statement.lock_timeout_ms is None
-            was_not_seen = statement.locks is None and seen.parsed.changes_schema
-            if is_unknown or (was_not_seen and not seen.parsed.concurrently and before):
+            if is_unknown or (statement.locks is None and _may_block(seen.parsed, before)):
                 unseen = Skipped(f"the locks of `{shorten(statement.sql, 60)}` were not observed")
         else:
             if unseen is not None:
                 yield unseen
+
+
+def _may_block(parsed: ParsedStatement, before: frozenset[str]) -> bool:
+    """Tell whether a statement whose locks were not seen may block a relation of `before`."""
+    if parsed.concurrently or not parsed.changes_schema:
+        return False
+    names = (*parsed.relations, *parsed.references)
+    by_name = any(find_name(name, before) is not None for name in names)
+    return by_name or parsed.kind is Kind.DROP_INDEX or parsed.cascade
 
 
 def _at_lock(revision: Revision, statement: Statement, lock: Lock) -> Finding:

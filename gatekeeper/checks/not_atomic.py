@@ -165,8 +165,7 @@ def _leaves_half(revision: Revision, seen: tuple[Seen, ...]) -> Iterator[Finding
         revision,
         outside[0].statement,
         f"`{shorten(outside[0].statement.sql, 60)}` ran outside the transaction of the other "
-        f"{len(changing) - len(outside)} operations of `{revision.revision}`: if one of them "
-        "fails, the others stay",
+        f"operations of `{revision.revision}`: if one of them fails, the others stay",
         "Give the `autocommit_block` a revision of its own: `alembic revision -m "
         f'"{revision.message} (2)"`. Then each of the two is applied wholly or not at all.',
     )

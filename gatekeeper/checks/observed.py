@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -126,6 +127,17 @@ def name_differences(differences: Iterable[Difference], limit: int = 8) -> str:
     return join_some([_in_words(each) for each in differences], limit)
 
 
+def is_accepted(difference: Difference) -> bool:
+    """Tell whether a difference after the way back is one that people accept.
+
+    PostgreSQL puts a column that comes back at the end, and can't remove a label.
+    """
+    if difference.object_type == "column order":
+        return True
+    left = difference.kind is DifferenceKind.LEFT
+    return left and difference.object_type in ("extension", "enum label")
+
+
 def join_some(parts: list[str], limit: int = 8) -> str:
     """Return the parts separated by commas; beyond `limit` only how many there are."""
     shown = ", ".join(parts[:limit])
@@ -212,10 +224,15 @@ def at_error(check: Check, revision: Revision, step: Step, message: str, remedy:
     )
 
 
+# PostgreSQL's hint may be the wrong advice here ("use CASCADE"); the position says nothing.
+_NOISE = re.compile(r"HINT:|LINE \d+:|\s*\^\s*$")
+
+
 def raised(step: Step) -> str:
     """Return what a step raised, as the last words of a sentence."""
     error = step.error
     if error is None:
         return step.reason or "no error was recorded"
-    message = " ".join(error.message.split()).rstrip(".")
+    lines = [line for line in error.message.splitlines() if not _NOISE.match(line)]
+    message = " ".join(" ".join(lines).split()).rstrip(".")
     return f"{error.type}: {message}" if message else error.type

@@ -22,6 +22,8 @@ from tests.checks.ask import a_finding, adding, ask
 EMPTY = Function(23, 24, Body.EMPTY)
 COLUMN = Difference(DifferenceKind.LEFT, "column", "public.orders.currency", "public.orders")
 
+LABEL = Difference(DifferenceKind.LEFT, "enum label", "public.mood.c")
+
 
 def rehearsed(*sql: str, rows: int | None = 2, **fields: Any) -> Rehearsal:
     statements = [a_statement(text, rows=rows) for text in sql]
@@ -88,6 +90,18 @@ def test_clean(fields: dict[str, Any], rehearsal: Rehearsal | None, skipped: lis
                 severity=Severity.NOTICE,
             ),
             id="rows only",
+        ),
+        pytest.param(
+            "",
+            rehearsed("ALTER TYPE mood ADD VALUE 'c'", changes=(LABEL,), round_trip=(LABEL,)),
+            a_finding(
+                "downgrade-empty",
+                "The downgrade of `b002` is empty, but its upgrade changed the schema; afterwards "
+                "enum label `public.mood.c` is left",
+                23,
+                severity=Severity.NOTICE,
+            ),
+            id="a label only",
         ),
         pytest.param(
             upgrade('op.add_column("orders", c)'),

@@ -237,14 +237,21 @@ def test_unguarded(
     assert ask(enum_drop_unguarded, adding(), rehearsal) == ([expected], [])
 
 
+IN_USE = """cannot drop type ticketstatus because other objects depend on it
+DETAIL:  column status of table orders depends on type ticketstatus
+HINT:  Use DROP ... CASCADE to drop the dependent objects too."""
+
+
 @pytest.mark.parametrize("direction", [Direction.UPGRADE, Direction.DOWNGRADE])
 def test_a_column_still_uses_the_type(direction: Direction) -> None:
-    error = StepError("DependentObjectsStillExist", "cannot drop type", "2BP01", DROP,
+    error = StepError("DependentObjectsStillExist", IN_USE, "2BP01", DROP,
                       "migrations/versions/b002.py", 25)  # fmt: skip
     step = a_step("b002", a_statement(DROP, line=25, end_line=25), direction=direction,
                   outcome=Outcome.FAILED, error=error)  # fmt: skip
     stairway = a_rehearsed(**{direction.value: step})
-    expected = found("`DROP TYPE ticketstatus` failed: a column still uses the type", statement=1)
+    expected = found(
+        "`DROP TYPE ticketstatus` failed: `orders.status` still uses the type", statement=1
+    )
     expected = replace(expected, line=25, end_line=25)
     assert ask(enum_drop_unguarded, adding(), a_rehearsal(stairway)) == ([expected], [])
 

@@ -105,6 +105,18 @@ def test_clean(
             ),
         ),
         pytest.param(
+            (a_statement("ALTER TABLE orders ADD a int", locks=EXCLUSIVE), a_statement(CREATE)),
+            {},
+            a_finding(
+                "index-not-concurrent",
+                "`CREATE INDEX` `ix_orders_note` on `public.orders` ran under ACCESS EXCLUSIVE and "
+                "blocked reads and writes until the transaction ended",
+                statement=2,
+                relation="public.orders",
+            ),
+            id="under an earlier statement's lock",
+        ),
+        pytest.param(
             (a_statement("SET x = 1"), a_statement(DROP, locks=None)),
             {"stairway": {"changes": (GONE,)}},
             a_finding(

@@ -51,6 +51,11 @@ BLOCKING = {"public.orders": "ACCESS_EXCLUSIVE"}
             id="concurrently, unobserved",
         ),
         pytest.param(
+            a_statement("ALTER TYPE mood ADD VALUE 'x'", in_transaction=False, locks=None),
+            [],
+            id="a type, unobserved",
+        ),
+        pytest.param(
             a_statement(ADD, in_transaction=False, locks=None),
             [f"the locks of `{ADD}` were not observed"],
             id="unobserved",

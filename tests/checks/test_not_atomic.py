@@ -150,7 +150,7 @@ FINDINGS = {
         ),
         found(
             "`CREATE INDEX CONCURRENTLY i ON orders (a)` ran outside the transaction of the other "
-            "1 operations of `b002`: if one of them fails, the others stay",
+            "operations of `b002`: if one of them fails, the others stay",
             statement=2,
         ),
     ),

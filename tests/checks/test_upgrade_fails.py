@@ -20,7 +20,8 @@ from tests.checks.ask import a_finding, adding, ask, remedies, sent
 
 ERROR = StepError(
     type="NotNullViolation",
-    message='column "currency" of relation "orders" contains null values\n',
+    message='column "currency" of relation "orders" contains null values\nLINE 1: ALTER\n   ^\n'
+    "HINT:  Try again.",
     sqlstate="23502",
     sql="ALTER TABLE orders ADD COLUMN currency TEXT NOT NULL",
     path="migrations/versions/b002.py",
