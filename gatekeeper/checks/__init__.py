@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from gatekeeper.checks import (
+    add_column_not_null_no_default,
+    backfill_with_ddl,
     deleted_revision,
     downgrade_empty,
     downgrade_fails,
@@ -13,6 +15,7 @@ from gatekeeper.checks import (
     downgrade_missing,
     downgrade_raises,
     edited_merged_revision,
+    enum_add_then_use,
     enum_drop_unguarded,
     index_not_concurrent,
     invalid_index_left,
@@ -22,6 +25,7 @@ from gatekeeper.checks import (
     not_atomic,
     reupgrade_fails,
     silently_not_applied,
+    table_rewrite,
     upgrade_fails,
 )
 from gatekeeper.model import (
@@ -59,11 +63,15 @@ ALL: tuple[CheckModule, ...] = (
     downgrade_fails,
     downgrade_incomplete,
     enum_drop_unguarded,
+    enum_add_then_use,
+    add_column_not_null_no_default,
     multiple_heads,
     edited_merged_revision,
     deleted_revision,
     index_not_concurrent,
     missing_lock_timeout,
+    table_rewrite,
+    backfill_with_ddl,
     model_drift,
 )
 

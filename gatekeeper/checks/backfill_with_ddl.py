@@ -1,0 +1,104 @@
+"""Rows are not changed while a schema change holds its locks.
+
+What it finds
+
+An upgrade that changed rows in a transaction in which a schema change before it had taken a
+lock that blocks reads or writes of a relation that existed before.
+
+Why it matters
+
+Locks are kept until the transaction ends. An `ADD COLUMN` of a millisecond that is followed
+by an UPDATE of ten minutes keeps ACCESS EXCLUSIVE for ten minutes.
+
+When it is fine
+
+Filling a table that the revision makes with rows written out in it.
+
+How to fix
+
+Change the rows in a revision after this one, with a transaction for each revision
+(`transaction_per_migration=True`), in batches where there are many.
+
+Example
+
+    def upgrade():
+        op.add_column("orders", sa.Column("currency", sa.Text(), nullable=True))
+        op.execute("UPDATE orders SET currency = 'EUR'")
+
+    def downgrade():
+        op.drop_column("orders", "currency")
+
+Instead
+
+    def upgrade():
+        op.execute("UPDATE orders SET note = '' WHERE note IS NULL")
+
+    def downgrade():
+        op.execute("UPDATE orders SET note = NULL WHERE note = ''")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gatekeeper.checks.observed import (
+    Seen,
+    at_statement,
+    locks_on,
+    own_statements,
+    relations_before,
+    upgrades,
+)
+from gatekeeper.model import Check, CheckContext, Finding, Lock, Needs, Revision, Skipped, Statement
+from gatekeeper.sql import Kind, plain_name, shorten
+
+CHECK = Check(
+    "backfill-with-ddl",
+    "Rows are not changed while a schema change holds its locks",
+    "locks",
+    Needs.REHEARSAL,
+)
+
+
+def find(context: CheckContext) -> Iterator[Finding | Skipped]:
+    for each in upgrades(context):
+        if isinstance(each, Skipped):
+            yield each
+            continue
+        revision, step = each
+        before = relations_before(context, revision)
+        created: set[str] = set()
+        held: tuple[Statement, Lock] | None = None
+        for seen in own_statements(revision, step):
+            if seen.parsed.kind is Kind.CREATE_TABLE:
+                created |= {plain_name(name) for name in seen.parsed.relations}
+            if not seen.statement.in_transaction or seen.parsed.kind is Kind.TRANSACTION:
+                held = None  # what was held until here was given back
+            elif seen.parsed.changes_schema and held is None:
+                blocking = [lock for lock in locks_on(seen.statement, before) if lock.mode.blocks]
+                held = (seen.statement, blocking[0]) if blocking else None
+            elif held is not None and _changes_rows(seen, created):
+                yield _at_rows(revision, seen.statement, *held)
+                break
+
+
+def _changes_rows(seen: Seen, created: set[str]) -> bool:
+    if not seen.parsed.changes_rows or seen.statement.rows == 0:
+        return False
+    names = {plain_name(name) for name in seen.parsed.relations}
+    return bool(names - created) or bool(seen.parsed.references)
+
+
+def _at_rows(revision: Revision, statement: Statement, ddl: Statement, lock: Lock) -> Finding:
+    rows = "rows" if statement.rows is None or statement.rows < 0 else f"{statement.rows} rows"
+    return at_statement(
+        CHECK,
+        revision,
+        statement,
+        f"`{shorten(statement.sql, 50)}` changed {rows} while {lock.mode.manual_name} of "
+        f"`{shorten(ddl.sql, 50)}` was held on `{lock.relation}` and blocked {lock.mode.blocks}",
+        "Move the rows' change into a revision after this one, and set "
+        "`transaction_per_migration=True` in `context.configure(…)` of env.py, so that the locks "
+        "are given back in between.",
+        relation=lock.relation,
+    )
