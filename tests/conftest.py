@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +74,10 @@ def database(server: Server) -> Iterator[Database]:
     """A database of its own for the test, empty and marked."""
     with open_database(server) as database:
         yield database
+
+
+@pytest.fixture
+def clean_environment() -> dict[str, str]:
+    """The environment of a person who has set nothing up, but runs this checkout."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GATEKEEPER_", "PG"))}
+    return {**kept, "PYTHONPATH": str(Path(__file__).parent.parent)}

@@ -21,7 +21,9 @@ ALLOWED = {
     "sql": GROUND_FLOOR,
     "policy": GROUND_FLOOR,
     "revisions": GROUND_FLOOR | {"git"},
-    "postgres": GROUND_FLOOR,
+    # Run directories are kept and swept the same way for servers and for checkouts.
+    "directories": set(),
+    "postgres": GROUND_FLOOR | {"directories"},
     "probe": GROUND_FLOOR | {"postgres"},
     "rehearsal": GROUND_FLOOR | {"git", "revisions", "postgres", "probe"},
     "checks": GROUND_FLOOR | {"sql", "revisions.graph"},
@@ -29,7 +31,18 @@ ALLOWED = {
     "github": GROUND_FLOOR | {"settings"},
     "demo": GROUND_FLOOR,
     "pipeline": GROUND_FLOOR
-    | {"settings", "git", "sql", "policy", "revisions", "postgres", "probe", "rehearsal", "checks"},
+    | {
+        "directories",
+        "settings",
+        "git",
+        "sql",
+        "policy",
+        "revisions",
+        "postgres",
+        "probe",
+        "rehearsal",
+        "checks",
+    },
 }
 
 # The one file that runs in the project's interpreter: it has to stand alone.

@@ -74,7 +74,7 @@ def _probe_of(process: subprocess.Popen[str]) -> psutil.Process | None:
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if any("in_process.py" in word for word in child.cmdline()):
+                if any(word.endswith("probe.py") for word in child.cmdline()):
                     return child
     return None
 
@@ -82,7 +82,7 @@ def _probe_of(process: subprocess.Popen[str]) -> psutil.Process | None:
 def _sleeps(process: subprocess.Popen[str]) -> bool:
     """Whether a server process of anybody's runs our `pg_sleep`: its title says SELECT."""
     for other in psutil.process_iter(["cmdline"]):
-        title = " ".join(other.info["cmdline"] or ())
+        title = " ".join(other.info["cmdline"] or ()).strip()
         if title.startswith("postgres:") and "gatekeeper_" in title and title.endswith("SELECT"):
             return True
     return False

@@ -120,7 +120,7 @@ def test_what_follows_a_failed_upgrade_is_not_run_and_says_why(
     tmp_path: Path, server: Server
 ) -> None:
     change = {
-        f"{V}/b001.py": live_revision("b001", "a001", 'op.drop_table("nowhere")'),
+        f"{V}/b001.py": live_revision("b001", "a001", 'op.drop_table("nowhere")', a_table("x")[0]),
         **_revision("b002", "b001"),
     }
     report = check_change(tmp_path, server, START, change)

@@ -15,9 +15,7 @@ def upgrade():
     op.create_table(
         "tickets",
         sa.Column("id", sa.BigInteger, primary_key=True),
-        sa.Column(
-            "customer_id", sa.BigInteger, sa.ForeignKey("customers.id"), nullable=False
-        ),
+        sa.Column("customer_id", sa.BigInteger, sa.ForeignKey("customers.id"), nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column(
             "status",
