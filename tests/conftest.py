@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gatekeeper.model import ServerSource
+from gatekeeper.model import ChangeSet, Rehearsal, ServerSource
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.installations import OLDEST_MAJOR, Installation, find_installations
 from gatekeeper.postgres.servers import Server, start_server
+from tests.checks.base_schema import BASE, example_source
+from tests.live import check_change, rehearsal_of
 
 SOURCES = (ServerSource.INSTALLED, ServerSource.EMBEDDED)
 
@@ -81,3 +83,22 @@ def clean_environment() -> dict[str, str]:
     """The environment of a person who has set nothing up, but runs this checkout."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("GATEKEEPER_", "PG"))}
     return {**kept, "PYTHONPATH": str(Path(__file__).parent.parent)}
+
+
+@pytest.fixture
+def rehearse_example(
+    server: Server, tmp_path: Path
+) -> Callable[[str, str], tuple[ChangeSet, Rehearsal]]:
+    """A function that rehearses the revision of a page's example on top of its tables."""
+
+    def rehearse(upgrade: str, downgrade: str) -> tuple[ChangeSet, Rehearsal]:
+        folder = "migrations/versions"
+        report = check_change(
+            tmp_path,
+            server,
+            {f"{folder}/a001.py": BASE},
+            {f"{folder}/b002.py": example_source(upgrade, downgrade)},
+        )
+        return report.changes, rehearsal_of(report)
+
+    return rehearse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -21,7 +22,6 @@ from tests.live import a_table, live_project, live_revision, make_change, server
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 V = "migrations/versions"
-ROOTS = (Path("/dev/shm"), Path(tempfile.gettempdir()))
 
 
 @pytest.fixture
@@ -36,8 +36,18 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "shop"
 
 
-def _folders() -> set[Path]:
-    return {path for root in ROOTS if root.is_dir() for path in root.glob("gatekeeper-*")}
+def _abandoned_folders() -> set[Path]:
+    """Folders of runs that are over; those of other tests' runs are locked."""
+    found = set()
+    for root in (Path("/dev/shm"), Path(tempfile.gettempdir())):
+        for path in root.glob("gatekeeper-*"):
+            with contextlib.suppress(FileNotFoundError):
+                descriptor = os.open(path, os.O_RDONLY)
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    found.add(path)
+                os.close(descriptor)
+    return found
 
 
 def _databases(server: Server) -> set[str]:
@@ -108,7 +118,7 @@ def _all_gone(processes: list[psutil.Process]) -> bool:
 def test_an_interrupted_run_leaves_nothing_and_says_130(
     number: signal.Signals, is_given: bool, project: Path, server: Server
 ) -> None:
-    folders, databases = _folders(), _databases(server)
+    folders, databases = _abandoned_folders(), _databases(server)
     options = ("--database-url", server_url(server)) if is_given else ()
     with _running(project, *options) as process:
         children = _descendants(process)
@@ -116,11 +126,11 @@ def test_an_interrupted_run_leaves_nothing_and_says_130(
         assert process.wait(30) == 130
         assert "Traceback" not in process.communicate()[1]
     _wait_for(lambda: _all_gone(children))
-    assert (_folders() - folders, _databases(server) - databases) == (set(), set())
+    assert (_abandoned_folders() - folders, _databases(server) - databases) == (set(), set())
 
 
 def test_a_killed_probe_is_undetermined(project: Path, server: Server) -> None:
-    folders = _folders()
+    folders = _abandoned_folders()
     with _running(project) as process:
         children = _descendants(process)
         probe = _probe_of(process)
@@ -128,22 +138,22 @@ def test_a_killed_probe_is_undetermined(project: Path, server: Server) -> None:
         probe.kill()
         assert process.wait(30) == 3
     _wait_for(lambda: _all_gone(children))
-    assert _folders() - folders == set()
+    assert _abandoned_folders() - folders == set()
 
 
 def test_a_killed_postgresql_is_undetermined(project: Path) -> None:
-    folders = _folders()
+    folders = _abandoned_folders()
     with _running(project) as process:
         children = _descendants(process)
         postmaster = next(p for p in children if "-D" in p.cmdline() and "postgres" in p.name())
         postmaster.kill()
         assert process.wait(60) == 3
     _wait_for(lambda: _all_gone(children))
-    assert _folders() - folders == set()
+    assert _abandoned_folders() - folders == set()
 
 
 def test_after_a_killed_gatekeeper_the_next_run_cleans_up(project: Path, server: Server) -> None:
-    before, databases = _folders(), _databases(server)
+    before, databases = _abandoned_folders(), _databases(server)
     with _running(project, "--database-url", server_url(server)) as process:
         children = _descendants(process)
         process.kill()
@@ -157,4 +167,4 @@ def test_after_a_killed_gatekeeper_the_next_run_cleans_up(project: Path, server:
         capture_output=True,
         check=True,
     )
-    assert (_folders() - before, _databases(server) - databases) == (set(), set())
+    assert (_abandoned_folders() - before, _databases(server) - databases) == (set(), set())

@@ -171,8 +171,14 @@ def ancestors(revision: Revision, history: Sequence[Revision]) -> set[str]:
 
 
 def _fits(line: Line, revision: Revision, history: Sequence[Revision]) -> bool:
-    """Whether the revision can be the next one applied to the line."""
-    return revision.revision not in line.applied and (ancestors(revision, history) <= line.applied)
+    """Whether the revision can be the next one applied to the line.
+
+    All that is applied has to be in the head's history: on a database that stands at a
+    deleted revision, nothing can be.
+    """
+    there = {r.revision for r in history}
+    needed = ancestors(revision, history)
+    return revision.revision not in line.applied and needed <= line.applied <= there
 
 
 def _rebuild(stage: Stage, applied: set[str], history: Sequence[Revision]) -> Line:
