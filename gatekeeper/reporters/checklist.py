@@ -60,7 +60,8 @@ def read_checklist(report: Report, today: dt.date) -> tuple[Row, ...]:
         *_finding_rows(report, today),
         *_attestation_rows(report),
         *(row for result in report.checks for row in _result_rows(report, result)),
-        *_not_run_rows(report),
+        *_rows_by_reason(report, Status.ERRORED, Mark.UNKNOWN),
+        *_rows_by_reason(report, Status.SKIPPED, Mark.NOT_RUN),
     ]
     order = list(Mark)
     rows.sort(key=lambda row: order.index(row.mark))
@@ -97,8 +98,6 @@ def _attestation_rows(report: Report) -> list[Row]:
 def _result_rows(report: Report, result: CheckResult) -> list[Row]:
     """Return the rows that stand for a check itself; its findings have their own."""
     title, reason = result.check.title, result.reason
-    if result.status is Status.ERRORED:
-        return [Row(Mark.UNKNOWN, title, reason or "the reason is not known")]
     if result.status is Status.PASSED:
         seen = "read" if result.check.needs is Needs.SOURCE else "observed"
         return [Row(Mark.PASSED, title, reason or seen)]
@@ -109,11 +108,11 @@ def _result_rows(report: Report, result: CheckResult) -> list[Row]:
     return []
 
 
-def _not_run_rows(report: Report) -> list[Row]:
+def _rows_by_reason(report: Report, status: Status, mark: Mark) -> list[Row]:
     """Return one row for each reason, with the titles of all checks that share it."""
     titles: dict[str, list[str]] = {}
     for result in report.checks:
-        if result.status is Status.SKIPPED:
+        if result.status is status:
             reason = result.reason or "the reason is not known"
             titles.setdefault(reason, []).append(result.check.title)
-    return [Row(Mark.NOT_RUN, " · ".join(shared), reason) for reason, shared in titles.items()]
+    return [Row(mark, " · ".join(shared), reason) for reason, shared in titles.items()]
