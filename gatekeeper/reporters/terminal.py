@@ -9,7 +9,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gatekeeper.model import Finding, Report, Severity, Verdict
+from gatekeeper.model import (
+    Finding,
+    Outcome,
+    Rehearsal,
+    Report,
+    Severity,
+    Step,
+    Verdict,
+)
 from gatekeeper.reporters import remedies, words
 from gatekeeper.reporters.checklist import Mark, Row, read_checklist
 from gatekeeper.reporters.context import RenderContext
@@ -17,6 +25,7 @@ from gatekeeper.reporters.context import RenderContext
 _MIN_WIDTH = 60
 _MAX_PASSED = 8
 _MAX_FINDINGS = 100
+_MAX_REVISIONS = 40
 _INDENT = 4
 
 _STYLE = {
@@ -68,6 +77,8 @@ def _print_report(console: Console, report: Report, context: RenderContext) -> N
         rows = read_checklist(report, context.now.date())
         _print_findings(console, report, [(r, r.finding) for r in rows if r.finding is not None])
         _print_rows(console, [row for row in rows if row.finding is None])
+    if isinstance(report.rehearsal, Rehearsal):
+        _print_revisions(console, report, report.rehearsal)
     console.print(_text(words.where(report, context.head_sha)), style="dim")
     if context.waiver_url is not None and report.verdict is Verdict.FAIL:
         console.print(Text(f"How to waive a finding: {context.waiver_url}"), soft_wrap=True)
@@ -112,6 +123,37 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
     if table.row_count:
         console.print(table)
         console.print()
+
+
+def _print_revisions(console: Console, report: Report, rehearsal: Rehearsal) -> None:
+    """Print one line a revision: up, down, up, and how much there is to say of it."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=True)
+    table.add_column("Revision", no_wrap=True)
+    for step in ("up", "down", "up again"):
+        table.add_column(step, no_wrap=True, justify="right")
+    table.add_column("findings", no_wrap=True)
+    table.add_column("", overflow="ellipsis", no_wrap=True, style="dim", ratio=1)
+    for rehearsed in rehearsal.revisions[:_MAX_REVISIONS]:
+        revision = rehearsed.revision
+        found = [f for f in report.findings if f.revision == revision.revision]
+        table.add_row(
+            words.clipped(words.one_line(revision.revision), 32),
+            *map(_step, (rehearsed.upgrade, rehearsed.downgrade, rehearsed.reupgrade)),
+            str(len(found)) if found else "none",
+            words.one_line(revision.message),
+        )
+    if table.row_count:
+        console.print(table)
+        left = len(rehearsal.revisions) - _MAX_REVISIONS
+        if left > 0:
+            console.print(f"{words.count(left, 'more revision')} not listed here.")
+        console.print()
+
+
+def _step(step: Step) -> str:
+    if step.outcome is Outcome.COMPLETED:
+        return words.seconds(step.seconds)
+    return "failed" if step.outcome is Outcome.FAILED else "not run"
 
 
 def _shortened(rows: list[Row]) -> list[Row]:
