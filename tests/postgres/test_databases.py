@@ -10,6 +10,7 @@ import pytest
 from gatekeeper.errors import DatabaseError
 from gatekeeper.model import ServerSource
 from gatekeeper.postgres.databases import (
+    MARKER_QUERY,
     Database,
     create_database,
     drop_database,
@@ -43,6 +44,7 @@ def test_a_new_database_is_empty_and_shows_its_marker(database: Database) -> Non
     relations = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
     assert execute(database, relations) == [(0,)]
     assert execute(database, "SELECT current_setting('gatekeeper.marker')") == [(database.marker,)]
+    assert execute(database, MARKER_QUERY) == [(database.marker,)]
 
 
 def test_a_clone_has_the_rows_and_a_marker_of_its_own(database: Database) -> None:

