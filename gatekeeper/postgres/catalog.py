@@ -16,12 +16,10 @@ from dataclasses import dataclass
 # jit: a statement this long looks worth compiling, which would take a second.
 # enable_nestloop: PostgreSQL expects a handful of rows, where a loop in a loop is cheap.
 SESSION = """
-SET LOCAL search_path = pg_catalog;
-SET LOCAL datestyle = 'ISO, MDY';
-SET LOCAL intervalstyle = 'postgres';
-SET LOCAL quote_all_identifiers = off;
-SET LOCAL jit = off;
-SET LOCAL enable_nestloop = off;
+SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
+    ('search_path', 'pg_catalog'), ('datestyle', 'ISO, MDY'), ('intervalstyle', 'postgres'),
+    ('quote_all_identifiers', 'off'), ('jit', 'off'), ('enable_nestloop', 'off')
+) setting (name, value);
 """
 
 _SHARED = """
@@ -136,7 +134,7 @@ def _no_member(catalog: str) -> str:
 
 def _made_by_users(catalog: str) -> str:
     # Object identifiers below 16384 are PostgreSQL's own.
-    return f"EXISTS (SELECT FROM {catalog} WHERE oid >= 16384)"
+    return f"EXISTS (SELECT FROM pg_catalog.{catalog} WHERE oid >= 16384)"
 
 
 def _privileges(acl: str, kind: str, owner: str) -> str:
@@ -310,7 +308,7 @@ _DOMAIN_CONSTRAINTS = Family(
         "definition": "pg_get_constraintdef(k.oid)",
     },
     oid="k.oid",
-    present="EXISTS (SELECT FROM pg_type WHERE typtype = 'd' AND oid >= 16384)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_type WHERE typtype = 'd' AND oid >= 16384)",
 )
 
 _INDEXES = Family(
@@ -362,7 +360,7 @@ _SEQUENCES = Family(
         "cache": "s.seqcache",
         "cycle": _flag("s.seqcycle"),
     },
-    present="EXISTS (SELECT FROM pg_sequence)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_sequence)",
 )
 
 _TYPES = Family(
@@ -404,9 +402,10 @@ _TYPES = Family(
         WHEN 'b' THEN concat_ws(', ', o.typinput::text, o.typoutput::text, o.typlen::text)
         END""",
     },
-    present="""EXISTS (SELECT FROM pg_type LEFT JOIN pg_class c ON c.oid = typrelid
-        WHERE pg_type.oid >= 16384 AND (typtype <> 'c' OR c.relkind = 'c')
-        AND typsubscript <> 'array_subscript_handler'::regproc)""",
+    present="""EXISTS (SELECT FROM pg_catalog.pg_type t
+        LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+        WHERE t.oid >= 16384 AND (t.typtype <> 'c' OR c.relkind = 'c')
+        AND t.typsubscript <> 'pg_catalog.array_subscript_handler'::pg_catalog.regproc)""",
 )
 
 _FUNCTION_NAME = """n.nspname || '.' || o.proname
@@ -469,7 +468,7 @@ _TRIGGERS = Family(
         "definition": "pg_get_triggerdef(o.oid)",
         "enabled": _enabled("o.tgenabled"),
     },
-    present="EXISTS (SELECT FROM pg_trigger WHERE NOT tgisinternal)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE NOT tgisinternal)",
 )
 
 _EVENT_TRIGGERS = Family(
@@ -484,7 +483,7 @@ _EVENT_TRIGGERS = Family(
         "tags": "array_to_string(o.evttags, ', ')",
         "enabled": _enabled("o.evtenabled"),
     },
-    present="EXISTS (SELECT FROM pg_event_trigger)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_event_trigger)",
 )
 
 _RULES = Family(
@@ -497,7 +496,8 @@ _RULES = Family(
         "definition": "pg_get_ruledef(o.oid)",
         "enabled": _enabled("o.ev_enabled"),
     },
-    present="EXISTS (SELECT FROM pg_rewrite WHERE oid >= 16384 AND rulename <> '_RETURN')",
+    present="""EXISTS (SELECT FROM pg_catalog.pg_rewrite
+        WHERE oid >= 16384 AND rulename <> '_RETURN')""",
 )
 
 _POLICIES = Family(
@@ -516,7 +516,7 @@ _POLICIES = Family(
         "using": "pg_get_expr(o.polqual, o.polrelid)",
         "with check": "pg_get_expr(o.polwithcheck, o.polrelid)",
     },
-    present="EXISTS (SELECT FROM pg_policy)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_policy)",
 )
 
 _EXTENSIONS = Family(
@@ -547,7 +547,7 @@ def _publications(table: str, schemas: str) -> Family:
                 WHERE r.prpubid = o.oid) names)""",
             "schemas": schemas,
         },
-        present="EXISTS (SELECT FROM pg_publication)",
+        present="EXISTS (SELECT FROM pg_catalog.pg_publication)",
     )
 
 
@@ -575,8 +575,7 @@ _SUBSCRIPTIONS = Family(
         "slot": "o.subslotname",
         "publications": "array_to_string(o.subpublications, ', ')",
     },
-    present="""EXISTS (SELECT FROM pg_stat_subscription
-        WHERE subid IN (SELECT oid FROM pg_subscription))""",
+    present="EXISTS (SELECT FROM pg_catalog.pg_stat_subscription)",
 )
 
 _WRAPPERS = Family(
@@ -591,7 +590,7 @@ _WRAPPERS = Family(
         "validator": _regproc("o.fdwvalidator"),
         "options": "array_to_string(o.fdwoptions, ', ')",
     },
-    present="EXISTS (SELECT FROM pg_foreign_data_wrapper)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_foreign_data_wrapper)",
 )
 
 _FOREIGN_SERVERS = Family(
@@ -608,7 +607,7 @@ _FOREIGN_SERVERS = Family(
         "version": "o.srvversion",
         "options": "array_to_string(o.srvoptions, ', ')",
     },
-    present="EXISTS (SELECT FROM pg_foreign_server)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_foreign_server)",
 )
 
 _USER_MAPPINGS = Family(
@@ -618,7 +617,7 @@ _USER_MAPPINGS = Family(
     "FROM pg_user_mappings o",
     {"server": "o.srvname", "options": "array_to_string(o.umoptions, ', ')"},
     oid="o.umid",
-    present="EXISTS (SELECT FROM pg_foreign_server)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_foreign_server)",
 )
 
 _STATISTICS = Family(
@@ -633,7 +632,7 @@ _STATISTICS = Family(
         "definition": "pg_get_statisticsobjdef(o.oid)",
         "statistics target": "nullif(o.stxstattarget, -1)",
     },
-    present="EXISTS (SELECT FROM pg_statistic_ext)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_statistic_ext)",
 )
 
 _OPERATORS = Family(
@@ -785,7 +784,7 @@ _DEFAULT_PRIVILEGES = Family(
         "privileges": """(SELECT string_agg(item::text, ', ' ORDER BY item::text)
             FROM unnest(o.defaclacl) item)""",
     },
-    present="EXISTS (SELECT FROM pg_default_acl)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_default_acl)",
 )
 
 _LANGUAGES = Family(
@@ -827,7 +826,7 @@ _TRANSFORMS = Family(
     f"""FROM pg_transform o JOIN pg_language l ON l.oid = o.trflang
     WHERE {_no_member("pg_transform")}""",
     {"functions": "concat_ws(', ', o.trffromsql::text, o.trftosql::text)"},
-    present="EXISTS (SELECT FROM pg_transform)",
+    present="EXISTS (SELECT FROM pg_catalog.pg_transform)",
 )
 
 # The schema `public` is the one object of the server's own that people comment on.

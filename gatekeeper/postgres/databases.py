@@ -42,6 +42,15 @@ class Database:
         """Open a connection; the caller closes it."""
         return self.server.connect(self.name, autocommit)
 
+    @contextlib.contextmanager
+    def session(self, autocommit: bool = True) -> Iterator[Connection]:
+        """Yield a connection that is closed with the block; if it breaks, that is said."""
+        with contextlib.closing(self.connect(autocommit)) as connection:
+            try:
+                yield connection
+            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+                raise self.server.lost(error) from error
+
 
 @contextlib.contextmanager
 def open_database(
@@ -118,7 +127,7 @@ def _terminate(database: Database) -> list[tuple[object, ...]]:
 
 
 def _create_extensions(database: Database, extensions: Sequence[str]) -> None:
-    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
+    with database.session() as connection, connection.cursor() as cursor:
         for extension in extensions:
             name = quote(database.server, extension)
             try:

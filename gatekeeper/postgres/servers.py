@@ -72,7 +72,7 @@ class Server:
                 **parameters,
             )
         except psycopg2.OperationalError as error:
-            raise self._lost(error) from error
+            raise self.lost(error) from error
         connection.autocommit = autocommit
         return connection
 
@@ -89,7 +89,7 @@ class Server:
                 cursor.execute(sql, values or None)
                 return [] if cursor.description is None else cursor.fetchall()
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            raise self._lost(error) from error
+            raise self.lost(error) from error
 
     def next_database_name(self) -> str:
         """Return a name that no other database of this server has."""
@@ -101,7 +101,8 @@ class Server:
             connection.close()
         self._administration.clear()
 
-    def _lost(self, error: psycopg2.Error) -> DatabaseError:
+    def lost(self, error: psycopg2.Error) -> DatabaseError:
+        """Return the error to raise where a connection failed or broke."""
         where = f"{self.host}:{self.port}"
         if self.cluster is None:
             return DatabaseError(

@@ -74,7 +74,7 @@ def take_snapshot(connection: Connection, ignore: frozenset[str] = frozenset()) 
     """
     families = list_families(connection.server_version // 10_000)
     with connection.cursor() as cursor:
-        cursor.execute(SESSION + presence_query(families))
+        cursor.execute(presence_query(families))
         present = cursor.fetchone() or ()
         families = tuple(f for f, is_present in zip(families, present, strict=True) if is_present)
         cursor.execute(SESSION + catalog_query(families))

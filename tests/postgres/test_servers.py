@@ -157,12 +157,23 @@ def test_a_server_that_is_killed_is_told_with_its_last_words(
     with start_server(installation, temporary_root=root) as server:
         assert server.cluster is not None
         server.administer("DO $$BEGIN RAISE WARNING 'famous words'; END$$")
-        os.kill(postmaster_pid(server.cluster.directory), signal.SIGKILL)
-        assert wait_until(lambda: bool(server.cluster and server.cluster.has_ended))
+        with pytest.raises(DatabaseError, match="server of this run ended"):
+            lose_server(server)
         with pytest.raises(DatabaseError, match=r"(?s)server of this run ended.*famous words"):
             server.connect("postgres")
         with pytest.raises(DatabaseError, match="server of this run ended"):
             create_database(server)
+
+
+def lose_server(server: Server) -> None:
+    """Kill the server under a session, which outlives the postmaster by a moment."""
+    assert server.cluster is not None
+    cluster = server.cluster
+    with create_database(server).session() as connection:
+        os.kill(postmaster_pid(cluster.directory), signal.SIGKILL)
+        assert wait_until(lambda: cluster.has_ended)
+        while True:
+            connection.cursor().execute("SELECT 1")
 
 
 @pytest.mark.slow
