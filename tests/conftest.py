@@ -11,7 +11,12 @@ import pytest
 
 from gatekeeper.model import ChangeSet, Rehearsal, ServerSource
 from gatekeeper.postgres.databases import Database, open_database
-from gatekeeper.postgres.installations import OLDEST_MAJOR, Installation, find_installations
+from gatekeeper.postgres.installations import (
+    OLDEST_MAJOR,
+    Installation,
+    choose_account,
+    find_installations,
+)
 from gatekeeper.postgres.servers import Server, start_server
 from tests.checks.base_schema import BASE, example_source
 from tests.live import check_change, rehearsal_of
@@ -23,8 +28,8 @@ SOURCES = (ServerSource.INSTALLED, ServerSource.EMBEDDED)
 def installations() -> dict[ServerSource, Installation]:
     """The preferred installation of each source that this machine has."""
     found: dict[ServerSource, Installation] = {}
-    for installation in find_installations():
-        if installation.major >= OLDEST_MAJOR:
+    for installation in find_installations(choose_account(None)):
+        if installation.source is ServerSource.EMBEDDED or installation.major >= OLDEST_MAJOR:
             found.setdefault(installation.source, installation)
     return found
 

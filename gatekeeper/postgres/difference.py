@@ -50,7 +50,7 @@ def compare(before: Snapshot, after: Snapshot) -> tuple[Difference, ...]:
         *_one_sided(DifferenceKind.LEFT, after.objects, before.objects),
     ]
     for key in before.objects.keys() & after.objects.keys():
-        differences += _changed(key, before.objects[key], after.objects[key])
+        differences += _changed(key, before.objects, after.objects)
     return tuple(sorted(differences, key=_sort_key))
 
 
@@ -84,6 +84,7 @@ def _is_folded(key: ObjectKey, here: Objects, there: Objects) -> bool:
         ("domain", ("domain",)),
         ("owned by", ("column",)),
         ("server", ("server",)),
+        ("attached to", ("index",)),
     ):
         for owner_type in owner_types:
             owner = (owner_type, attributes.get(attribute, ""))
@@ -95,15 +96,43 @@ def _is_folded(key: ObjectKey, here: Objects, there: Objects) -> bool:
                 return here[owner] != there[owner]  # a view's columns follow its definition
             if key[0] == "sequence" and owner_type == "column" and "identity" in attributes:
                 return here[owner].get("identity") != there[owner].get("identity")
-    return False
+    return any(parent in here and parent not in there for parent in _inherited_from(key, here))
 
 
-def _changed(key: ObjectKey, before: Attributes, after: Attributes) -> Iterator[Difference]:
+def _inherited_from(key: ObjectKey, objects: Objects) -> list[ObjectKey]:
+    """Return the keys that a column or constraint has in the tables it is inherited from.
+
+    A partition follows its partitioned table: to tell of each would bury the one.
+    """
+    attributes = objects[key]
+    if "inherited" not in attributes:
+        return []
+    table = attributes["table"]
     object_type, name = key
+    return [
+        (object_type, f"{parent}.{name[len(table) + 1 :]}")
+        for parent in _inherits(table, objects).split(", ")
+    ]
+
+
+def _inherits(table: str | None, objects: Objects) -> str:
+    return objects.get(("table", table or ""), {}).get("inherits", "")
+
+
+def _changed(key: ObjectKey, here: Objects, there: Objects) -> Iterator[Difference]:
+    object_type, name = key
+    before, after = here[key], there[key]
     relation = _relation(key, before)
+    parents = [
+        (here[parent], there[parent])
+        for parent in _inherited_from(key, here)
+        if parent in here and parent in there
+    ]
     for attribute in sorted(before.keys() | after.keys()):
         was, is_ = before.get(attribute), after.get(attribute)
         if was == is_:
+            continue
+        if any(b.get(attribute) == was and a.get(attribute) == is_ for b, a in parents):
             continue
         if attribute == "labels":
             yield from _changed_labels(name, read_labels(before), read_labels(after))
@@ -115,6 +144,8 @@ def _changed(key: ObjectKey, before: Attributes, after: Attributes) -> Iterator[
                 )
         elif attribute == "not-null constraint" and before["nullable"] != after["nullable"]:
             continue  # only the name of what `nullable` tells
+        elif attribute == "inherited" and _inherits(relation, here) != _inherits(relation, there):
+            continue  # follows from the table's own `inherits`
         else:
             yield Difference(
                 DifferenceKind.CHANGED, object_type, name, relation, attribute, was, is_

@@ -51,7 +51,7 @@ class Server:
     password: str = field(repr=False)
     maintenance_database: str
     run_id: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     account: Account | None = None
     cluster: Cluster | None = field(default=None, repr=False)
     _administration: list[Connection] = field(default_factory=list, repr=False)
@@ -288,7 +288,9 @@ def _sweep_databases(server: Server) -> None:
     alive = {application_name for (application_name,) in rows}
     for name in names:
         if name.rpartition("_")[0] not in alive:
-            _drop(server, name)
+            # Another run may be sweeping the same one; what is left, the next run drops.
+            with contextlib.suppress(psycopg2.Error):
+                _drop(server, name)
 
 
 def _drop_databases(server: Server, prefix: str) -> None:

@@ -22,6 +22,9 @@ CREATE TABLE t (id int PRIMARY KEY, a text, b int NOT NULL DEFAULT 3, p_id int R
 CREATE INDEX t_a ON t (a);
 CREATE VIEW v AS SELECT id, a FROM t;
 COMMENT ON COLUMN t.a IS 'the first';
+CREATE TABLE part (id int, day date) PARTITION BY RANGE (day);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
 """
 
 
@@ -156,6 +159,57 @@ def test_what_ends_as_it_was_is_no_difference(database: Database, sql: str) -> N
                 )
             ],
             id="a view with its columns",
+        ),
+        pytest.param(
+            "ALTER TABLE part ADD n int, ADD CONSTRAINT positive CHECK (id > 0);"
+            "CREATE INDEX part_day ON part (day); ALTER TABLE part ALTER id TYPE bigint",
+            [
+                Difference(
+                    CHANGED,
+                    "column",
+                    "public.part.id",
+                    "public.part",
+                    "type",
+                    "integer",
+                    "bigint",
+                ),
+                Difference(LEFT, "column", "public.part.n", "public.part"),
+                Difference(LEFT, "constraint", "public.part.positive", "public.part"),
+                Difference(LEFT, "index", "public.part_day", "public.part"),
+            ],
+            id="a partitioned table without its partitions",
+        ),
+        pytest.param(
+            "ALTER TABLE ONLY part_1 ALTER day SET DEFAULT now()",
+            [
+                Difference(
+                    CHANGED,
+                    "column",
+                    "public.part_1.day",
+                    "public.part_1",
+                    "default",
+                    None,
+                    "now()",
+                )
+            ],
+            id="a partition that goes its own way",
+        ),
+        pytest.param(
+            "ALTER TABLE part DETACH PARTITION part_2",
+            [
+                Difference(
+                    CHANGED, "table", "public.part_2", "public.part_2", "inherits", "public.part"
+                ),
+                Difference(
+                    CHANGED,
+                    "table",
+                    "public.part_2",
+                    "public.part_2",
+                    "partition bound",
+                    "FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')",
+                ),
+            ],
+            id="a detached partition",
         ),
         pytest.param(
             "COMMENT ON COLUMN t.a IS NULL",

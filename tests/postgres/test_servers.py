@@ -94,7 +94,8 @@ def test_a_server_starts_and_is_gone_afterwards(
     if source not in installations:
         pytest.skip(f"no {source.value} PostgreSQL")
     with start_server(installations[source], temporary_root=root) as server:
-        assert server.info == ServerInfo(source, installations[source].version)
+        [(version,)] = server.administer("SHOW server_version")
+        assert server.info == ServerInfo(source, version.split()[0])
         assert server.administer("SELECT 1") == [(1,)]
         assert server.administer("SHOW server_encoding") == [("UTF8",)]
         assert server.cluster is not None
@@ -194,7 +195,7 @@ def test_programs_that_the_account_cannot_reach_are_copied(
     )
     assert not private.is_reachable
     with start_server(private, temporary_root=root) as server:
-        assert server.info.major == installations[ServerSource.EMBEDDED].major
+        assert server.info.source is ServerSource.EMBEDDED
         with open_database(server, extensions=("citext",)):
             pass
 

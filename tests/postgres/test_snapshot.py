@@ -291,7 +291,7 @@ def test_it_differs_where_pg_dump_differs(
     change: str,
 ) -> None:
     sql, oldest_major = CHANGES[change]
-    if installation.major < oldest_major:
+    if base.server.info.major < oldest_major:
         pytest.skip(f"the syntax is of PostgreSQL {oldest_major}")
     with open_database(base.server, base) as clone:
         execute(clone, sql)
