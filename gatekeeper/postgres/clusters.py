@@ -264,7 +264,7 @@ def _run_postgres(
         log = _read_log(directory)
         if "could not bind" not in log:
             break  # otherwise another process took the port meanwhile
-        (directory / "exit").unlink()
+        (directory / "exit").unlink(missing_ok=True)
     raise DatabaseError(
         f"the PostgreSQL server did not start. Its last words:\n{log}",
         where=str(installation.bin),

@@ -167,6 +167,8 @@ def start_server(
             password=cluster.password,
             maintenance_database="postgres",
             run_id=secrets.token_hex(6),
+            # It has no certificate; a PGSSLMODE of the surroundings must not ask for one.
+            parameters={"sslmode": "disable", "gssencmode": "disable"},
             account=account,
             cluster=cluster,
         )

@@ -105,6 +105,15 @@ def test_a_server_starts_and_is_gone_afterwards(
     assert not is_running(pid)
 
 
+def test_the_surroundings_do_not_change_how_it_is_reached(
+    installation: Installation, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSSLMODE", "require")
+    monkeypatch.setenv("PGPASSWORD", "another")
+    with start_server(installation, temporary_root=root) as server:
+        assert server.administer("SELECT 1") == [(1,)]
+
+
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
 def test_it_is_gone_when_the_block_fails(
     installation: Installation, root: Path, error: type[BaseException]
