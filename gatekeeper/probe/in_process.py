@@ -834,19 +834,20 @@ class Environment:
         asyncio.set_event_loop(loop)
         application = contextlib.nullcontext() if self.app is None else self.app.app_context()
         try:
-            with (
-                application,
-                environment.EnvironmentContext(
-                    config,
-                    self._script,
-                    fn=function,
-                    as_sql=False,
-                    starting_rev=None,
-                    destination_rev="heads",
-                    tag=None,
-                    dont_mutate=dont_mutate,
-                ),
-            ):
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(application)
+                stack.enter_context(
+                    environment.EnvironmentContext(
+                        config,
+                        self._script,
+                        fn=function,
+                        as_sql=False,
+                        starting_rev=None,
+                        destination_rev="heads",
+                        tag=None,
+                        dont_mutate=dont_mutate,
+                    )
+                )
                 self._script.run_env()
         finally:
             asyncio.set_event_loop(None)

@@ -378,7 +378,7 @@ def test_drift_in_words(launch, probe_server):
 
 
 def test_drift_without_metadata(launch, probe_server):
-    with open_probe(launch("psycopg3"), probe_server.new_target) as probe:
+    with open_probe(launch("async_env"), probe_server.new_target) as probe:
         assert probe.drift(probe_server.new_target()).operations is None
 
 
