@@ -1051,6 +1051,7 @@ class Session:
             return self._failure(error)
         if facts["fn_calls"] == 0:
             return self._failure(None)
+        gc.freeze()  # the application stays; later collections need not look through it
         facts["kind"] = "started"
         facts["origins"] = self.redirection.origins
         facts["absent_variables"] = list(self.absent)
