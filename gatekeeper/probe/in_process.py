@@ -117,6 +117,7 @@ class Redirection:
         event = importlib.import_module("sqlalchemy.event")
         event.listen(engine_class, "do_connect", self._on_do_connect)
         event.listen(engine_class, "connect", self._on_connect, insert=True)
+        sys.meta_path.insert(0, DriverFinder(self))
         replace_everywhere(sqlalchemy.create_engine, self._wrap_create_engine)
         replace_everywhere(sqlalchemy.engine_from_config, self._wrap_from_config)
         asynchronous = sys.modules.get("sqlalchemy.ext.asyncio")
@@ -228,26 +229,28 @@ class Redirection:
             raise Refused(f"a connection to {dialect.name} instead of PostgreSQL was refused")
         if dialect.driver not in self.drivers:
             self.drivers.append(dialect.driver)
-        target = self.target
         self._note_origin(
             "postgresql",
             cparams.get("host"),
             cparams.get("port"),
             cparams.get("dbname", cparams.get("database")),
         )
-        for key in list(cparams):
-            if key in WHERE_TO or key.startswith("ssl"):
-                del cparams[key]
+        self.redirect(cparams, dialect.driver)
         if isinstance(cargs, list):
             del cargs[:]
-        is_libpq = dialect.driver.startswith("psycopg")
-        cparams["host"] = target["host"]
-        cparams["port"] = target["port"]
-        cparams["user"] = target["user"]
-        cparams["password"] = target["password"]
-        cparams["dbname" if is_libpq else "database"] = target["database"]
-        if target["sslmode"] is not None and dialect.driver != "pg8000":
-            cparams["sslmode" if is_libpq else "ssl"] = target["sslmode"]
+
+    def redirect(self, parameters: dict[str, Any], driver: str) -> None:
+        """Make a driver's connection parameters lead to the target."""
+        for key in list(parameters):
+            if key in WHERE_TO or key.startswith("ssl"):
+                del parameters[key]
+        target = self.target
+        is_libpq = driver.startswith("psycopg")
+        for key in ("host", "port", "user", "password"):
+            parameters[key] = target[key]
+        parameters["dbname" if is_libpq else "database"] = target["database"]
+        if target["sslmode"] is not None and driver != "pg8000":
+            parameters["sslmode" if is_libpq else "ssl"] = target["sslmode"]
 
     def _on_connect(self, dbapi_connection: Any, connection_record: Any) -> None:
         """Refuse a server that does not show the marker; runs before the app's listeners."""
@@ -266,6 +269,83 @@ class Redirection:
             raise Refused(
                 "a connection led to a database that is not the ephemeral one and was refused"
             )
+
+
+class DriverFinder:
+    """Redirects connections that are made with a driver itself, past SQLAlchemy.
+
+    The driver's functions are replaced when the project imports it.
+    """
+
+    def __init__(self, redirection: Redirection) -> None:
+        self._redirection = redirection
+        self._looking_for: set[str] = set()
+        self._patches = {
+            "psycopg2": self._patch_psycopg2,
+            "psycopg": self._patch_psycopg,
+            "asyncpg": self._patch_asyncpg,
+        }
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        patch = self._patches.get(name)
+        if patch is None or name in self._looking_for:
+            return None
+        self._looking_for.add(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._looking_for.discard(name)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            execute(module)
+            patch(module)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this import only
+        return spec
+
+    def _patch_psycopg2(self, psycopg2: Any) -> None:
+        original, parse = psycopg2.connect, psycopg2.extensions.parse_dsn
+
+        def connect(
+            dsn: Any = None,
+            connection_factory: Any = None,
+            cursor_factory: Any = None,
+            **given: Any,
+        ) -> Any:
+            parameters = {**({} if dsn is None else parse(dsn)), **given}
+            self._redirection.redirect(parameters, "psycopg2")
+            return original(None, connection_factory, cursor_factory, **parameters)
+
+        psycopg2.connect = connect
+
+    def _patch_psycopg(self, psycopg: Any) -> None:
+        parse = importlib.import_module("psycopg.conninfo").conninfo_to_dict
+
+        def redirected(original: Any) -> Any:
+            def connect(cls: Any, conninfo: str = "", **given: Any) -> Any:
+                parameters = {**parse(conninfo), **given}
+                self._redirection.redirect(parameters, "psycopg")
+                return original(cls, **parameters)
+
+            return connect
+
+        for connection_class in (psycopg.Connection, psycopg.AsyncConnection):
+            connect = redirected(connection_class.connect.__func__)
+            connection_class.connect = classmethod(connect)
+        psycopg.connect = psycopg.Connection.connect
+
+    def _patch_asyncpg(self, asyncpg: Any) -> None:
+        connection: Any = importlib.import_module("asyncpg.connection")
+        original = connection.connect
+
+        def connect(dsn: Any = None, **given: Any) -> Any:
+            self._redirection.redirect(given, "asyncpg")
+            return original(**given)
+
+        connection.connect = asyncpg.connect = connect
 
 
 def _forget_pool(engine: Any) -> None:

@@ -418,6 +418,21 @@ def test_hard_coded_url_of_another_server_is_never_connected_to(launch, probe_se
     assert len(knocks) == 1  # the test's own
 
 
+def test_drivers_used_past_sqlalchemy_are_redirected(launch, probe_server):
+    target = probe_server.new_target()
+    with open_probe(launch("raw_drivers"), probe_server.new_target) as probe:
+        run = probe.run(target, up("a001"))
+    assert run.steps[0].error is None
+    tables = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'with%' ORDER BY 1"
+    assert probe_server.execute(target.database, tables) == [
+        ("with_asyncpg",),
+        ("with_asyncpg_pool",),
+        ("with_psycopg",),
+        ("with_psycopg2",),
+        ("with_psycopg_async",),
+    ]
+
+
 def test_creator_is_taken_out(launch, probe_server):
     with open_probe(launch("creator"), probe_server.new_target) as probe:
         assert probe.run(probe_server.new_target(), up("a001")).steps[0].completed
