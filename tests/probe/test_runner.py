@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import socket
 import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +66,15 @@ HISTORIES = [
         id="flask_factory_fails",
     ),
     pytest.param("sqlite_default", {}, id="sqlite_default"),
+    pytest.param(
+        "pyproject_toml",
+        {
+            "config": "pyproject.toml",
+            "script_location": "db",
+            "version_locations": ("db/versions",),
+        },
+        id="pyproject_toml",
+    ),
 ]
 
 
@@ -454,6 +466,54 @@ def put(file: Path, old: str, new: str) -> None:
     source = file.read_text()
     assert old in source
     file.write_text(source.replace(old, new))
+
+
+def test_killing_gatekeeper_ends_the_probe(launch, probe_server, tmp_path):
+    """Not even SIGKILL leaves a process behind."""
+    launched = launch("misbehaves", environment={"SHOP_WAY": "hang"})
+    target = probe_server.new_target()
+    script = tmp_path / "gatekeeper.py"
+    script.write_text(
+        f"""
+import sys
+sys.path.insert(0, {str(Path.cwd())!r})
+from pathlib import Path, PosixPath
+from gatekeeper.model import Direction, Project
+from gatekeeper.probe.protocol import Interpreter, Launch, RequestedStep, Target
+from gatekeeper.probe.runner import open_probe
+
+launch = Launch(
+    {launched.interpreter!r},
+    {launched.checkout!r},
+    {launched.project!r},
+    environment={{"SHOP_WAY": "hang", "SHOP_MARK": {str(tmp_path)!r}}},
+)
+target = Target("127.0.0.1", {target.port}, "gatekeeper", "secret-word",
+                {target.database!r}, {target.marker!r})
+with open_probe(launch, lambda: target) as probe:
+    print("open", flush=True)
+    probe.run(target, [RequestedStep("a001", Direction.UPGRADE)])
+"""
+    )
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE) as gatekeeper:
+        assert gatekeeper.stdout is not None
+        assert gatekeeper.stdout.readline() == b"open\n"
+        assert len(marked(tmp_path)) > 0
+        gatekeeper.kill()
+    for pid in marked(tmp_path):
+        with contextlib.suppress(ProcessLookupError):
+            select.select([os.pidfd_open(pid)], [], [], 10)
+    assert marked(tmp_path) == []
+
+
+def marked(folder: Path) -> list[int]:
+    mark = f"SHOP_MARK={folder}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 # --- What cannot be run --------------------------------------------------------------

