@@ -23,6 +23,7 @@ import os
 import re
 import reprlib
 import resource
+import socket
 import sys
 import threading
 import time
@@ -601,6 +602,7 @@ class Watch:
             if wire.transaction is not None:
                 self.fates[wire.transaction] = "open"
             _abandon(wire.dbapi)
+            wire.dbapi = None
 
     def _wire(self, conn: Any) -> Wire:
         fairy = conn.connection
@@ -860,8 +862,8 @@ def _abandon(dbapi: Any) -> None:
     driver = getattr(dbapi, "_connection", None)
     transport = getattr(driver, "_transport", None)
     if transport is not None:  # asyncpg
-        with contextlib.suppress(RuntimeError, OSError):
-            transport.abort()
+        with contextlib.suppress(OSError):  # closed already
+            transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         return
     pgconn = getattr(driver, "pgconn", None)
     if pgconn is not None:  # psycopg, asynchronous
@@ -1029,8 +1031,9 @@ def find_flask_app(launch: dict[str, Any], url: str, notes: list[str]) -> Any:
     if launch["flask"] == "bare":
         return bare_app(flask, modules, url, notes)
     cli = importlib.import_module("flask.cli")
-    if os.environ.get("FLASK_APP"):
-        return require_migrate(cli.ScriptInfo().load_app())
+    named = os.environ.get("FLASK_APP")
+    if named:
+        return require_migrate(cli.ScriptInfo(app_import_path=named).load_app())
     error: BaseException | None = None
     for name in modules:
         try:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,11 +58,12 @@ class ProbeServer:
         finally:
             connection.close()
 
-    def backends(self, database: str) -> list[tuple[object, ...]]:
-        return self.execute(
-            "postgres",
-            f"SELECT state, query FROM pg_stat_activity WHERE datname = '{database}'",
-        )
+    def wait_for_end_of_backends(self, database: str) -> None:
+        """Return once no session is left; a backend ends a moment after its client."""
+        deadline = time.monotonic() + 5
+        query = f"SELECT state, query FROM pg_stat_activity WHERE datname = '{database}'"
+        while left := self.execute("postgres", query):
+            assert time.monotonic() < deadline, left
 
 
 @pytest.fixture(scope="session")
