@@ -862,7 +862,7 @@ def _abandon(dbapi: Any) -> None:
     driver = getattr(dbapi, "_connection", None)
     transport = getattr(driver, "_transport", None)
     if transport is not None:  # asyncpg
-        with contextlib.suppress(OSError):  # closed already
+        with contextlib.suppress(OSError, TypeError):  # closed already; uvloop's
             transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         return
     pgconn = getattr(driver, "pgconn", None)
@@ -954,7 +954,7 @@ class Environment:
             joined = os.pathsep.join(launch["version_locations"])
             config.set_main_option("version_locations", escape(joined))
         config.cmd_opts = argparse.Namespace(
-            cmd=(None, [], []),
+            cmd=(importlib.import_module("alembic.command").upgrade, ["revision"], []),
             x=[],
             sql=False,
             tag=None,
@@ -1008,6 +1008,7 @@ def ignore_commands(notes: list[str]) -> None:
             if note not in notes:
                 notes.append(note)
 
+        ignored.__name__ = name  # env.py may ask which command runs
         setattr(command, name, ignored)
 
 
@@ -1113,6 +1114,7 @@ class Session:
     def __init__(self, answers: Answers) -> None:
         self.answers = answers
         self.absent: list[str] = []
+        self._known_revisions: Any = None
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the project and run env.py without a step."""
@@ -1170,9 +1172,13 @@ class Session:
 
     def _find_versions(self) -> None:
         """Learn the folders of the revisions; env.py may set them at run time."""
-        revisions = list(self.environment.script.walk_revisions())
+        script = self.environment.script
+        if script.revision_map is self._known_revisions:
+            return
+        revisions = list(script.walk_revisions())
         folders = {os.path.dirname(os.path.realpath(script.path)) for script in revisions}
         self.places.set_version_folders(folders)
+        self._known_revisions = script.revision_map
 
     def _is_revision_at_fault(self, error: BaseException) -> bool:
         """Tell a broken revision file from an environment that lacks something."""
@@ -1560,8 +1566,8 @@ def tell_diff(diff: Any, default_schema: str) -> str:
         return f"{verb} column {schema or default_schema}.{table}.{column.name}"
     element = diff[1]
     if thing in ("table", "table_comment"):
-        qualified = f"{element.schema or default_schema}.{element.name}"
-        return f"{verb} {thing.replace('_', ' ')} {'of ' if 'comment' in thing else ''}{qualified}"
+        what = "table" if thing == "table" else "comment of table"
+        return f"{verb} {what} {element.schema or default_schema}.{element.name}"
     table = getattr(element, "table", None)
     if table is None:
         return f"{verb} {thing.replace('_', ' ')}"

@@ -103,11 +103,11 @@ def _environment(
         **passed,
         "PATH": f"{interpreter.parent}{os.pathsep}{path}",
         "HOME": str(private / "home"),
-        "TMPDIR": str(private / "tmp"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",
         **variables,
+        "TMPDIR": str(private / "tmp"),
     }
 
 

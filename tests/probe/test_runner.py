@@ -359,6 +359,20 @@ def test_revision_that_exits_when_imported(launch, probe_server):
     assert not run.steps[0].started
 
 
+def test_branches_mergepoint_and_dependency(launch, probe_server):
+    target = probe_server.new_target()
+    launched = launch("branches", version_locations=("migrations/orders", "migrations/billing"))
+    with open_probe(launched, probe_server.new_target) as probe:
+        there = probe.run(target, up("a001", "a002", "b001", "a003", "a004"))
+        heads = probe_server.execute(target.database, "SELECT * FROM alembic_version ORDER BY 1")
+        back = probe.run(target, down("a004", "a003", "b001"))
+        again = probe.run(target, up("b001", "a003", "a004"))
+    assert (there.error, back.error, again.error) == (None, None, None)
+    assert [s.completed for r in (there, back, again) for s in r.steps] == [True] * 11
+    assert heads == [("a004",), ("b001",)]
+    assert there.steps[2].statements[0].path == "migrations/billing/b001.py"
+
+
 def test_env_that_loops_over_schemas(launch, probe_server):
     target = probe_server.new_target()
     with open_probe(launch("schema_loop"), probe_server.new_target) as probe:
@@ -385,6 +399,25 @@ def test_drift_in_words(launch, probe_server):
         "add index ix_users_email on public.users",
         "change nullable of column public.users.email from null to not null",
         "drop table public.stray",
+    ]
+
+
+def test_drift_of_every_kind(launch, probe_server):
+    target = probe_server.new_target()
+    with open_probe(launch("drifting"), probe_server.new_target) as probe:
+        probe.run(target, up("a001"))
+        drift = probe.drift(target)
+    assert drift.operations is not None
+    assert sorted(drift.operations) == [
+        "add comment of table public.users",
+        "add foreign key (user_id) on public.orders",
+        "add table billing.invoices",
+        "add unique constraint (kept) on public.orders",
+        "change comment of column public.users.name from none to who",
+        "change default of column public.users.name from none to x",
+        "change type of column public.users.name from TEXT to VARCHAR(40)",
+        "drop column public.orders.gone",
+        "drop index ix_gone on public.orders",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,32 @@ def test_without_namespaces_the_owner_of_the_workspace():
         os.chown(home, 1001, 1001)
         owner = sandbox._owner_of_workspace(home, (home / "python",), NOBODY)
     assert owner == Account("uid 1001", 1001, 1001)
+
+
+def test_own_environment_can_be_hidden_from_the_same_account(checkout):
+    shutil.copytree(Path(sandbox.__file__).parents[1], checkout / "gatekeeper")
+    script = """
+import os, subprocess
+from gatekeeper.probe.sandbox import protect_own_environment
+
+def is_readable():
+    return subprocess.run(["cat", f"/proc/{os.getpid()}/environ"], capture_output=True).returncode == 0
+
+print(is_readable())
+protect_own_environment()
+print(is_readable())
+"""
+    python = Path(sys.executable)
+    variables = {"PYTHONPATH": str(checkout)}
+    with open_sandbox(python, checkout, None, dict(os.environ), variables) as box:
+        seen = subprocess.run(
+            [*box.command, python, "-c", script],
+            env=dict(box.environment),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert seen.stdout == "True\nFalse\n"
 
 
 def test_descendants_are_found_by_their_environment(tmp_path):
