@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -201,7 +202,7 @@ def action() -> ExitCode:
     plan, inputs, client = None, None, None
     try:
         inputs = read_inputs(os.environ)
-        for secret in (inputs.github_token, inputs.database_url):
+        for secret in (inputs.github_token, urlsplit(inputs.database_url or "").password):
             if secret:
                 click.echo(mask(secret), nl=False)
         repository = find_repository(context.workspace)
