@@ -9,7 +9,6 @@ directory. Where even the shell was killed, the next run removes what is left.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -22,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import DatabaseError
 from gatekeeper.postgres.installations import (
     THREE_WAYS,
@@ -112,8 +112,10 @@ def run_cluster(
     # Memory may be mounted without leave to execute programs, as Docker does it.
     needs_programs = not installation.is_reachable
     root = temporary_root or (Path(tempfile.gettempdir()) if needs_programs else _choose_root())
-    _sweep_directories(root, account)
-    with _make_directory(root, account) as directory:
+    owner = None if account is None else (account.uid, account.gid)
+    # A server that still runs in a swept directory ends by itself: it looks for its own
+    # lock file once a minute.
+    with open_run_directory(_DIRECTORY_PREFIX, root, owner) as directory:
         if needs_programs:
             installation = _copy_embedded(installation, directory, account)
         password = secrets.token_urlsafe(24)
@@ -129,56 +131,6 @@ def _choose_root() -> Path:
     ):
         return _MEMORY
     return Path(tempfile.gettempdir())
-
-
-@contextlib.contextmanager
-def _make_directory(root: Path, account: Account | None) -> Iterator[Path]:
-    """Yield a locked directory of the account; the lock says that its run is alive."""
-    while True:
-        directory = Path(tempfile.mkdtemp(prefix=_DIRECTORY_PREFIX, dir=root))
-        lock = _lock(directory)
-        if lock is not None:
-            break  # otherwise another run has just swept it
-    try:
-        if account is not None:
-            os.chown(directory, account.uid, account.gid)
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        os.close(lock)
-
-
-def _sweep_directories(root: Path, account: Account | None) -> None:
-    """Remove the directories of runs that were killed together with their shell.
-
-    A server that still runs in one of them ends by itself: it looks for its own lock file
-    once a minute.
-    """
-    ours = {os.geteuid(), os.geteuid() if account is None else account.uid}
-    for directory in root.glob(f"{_DIRECTORY_PREFIX}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if directory.is_symlink() or directory.stat().st_uid not in ours:
-                continue
-            lock = _lock(directory)
-            if lock is not None:
-                shutil.rmtree(directory, ignore_errors=True)
-                os.close(lock)
-
-
-def _lock(directory: Path) -> int | None:
-    """Return a descriptor that holds the directory's lock, None where another does."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except (FileNotFoundError, PermissionError, NotADirectoryError):
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if directory.stat().st_ino == os.fstat(descriptor).st_ino:
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(descriptor)
-    return None
 
 
 def _copy_embedded(
