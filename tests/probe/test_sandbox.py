@@ -117,7 +117,8 @@ import os, subprocess
 from gatekeeper.probe.sandbox import protect_own_environment
 
 def is_readable():
-    return subprocess.run(["cat", f"/proc/{os.getpid()}/environ"], capture_output=True).returncode == 0
+    reading = ["cat", f"/proc/{os.getpid()}/environ"]
+    return subprocess.run(reading, capture_output=True).returncode == 0
 
 print(is_readable())
 protect_own_environment()
