@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import os
 import pwd
@@ -21,6 +22,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,8 @@ from pathlib import Path
 from gatekeeper.errors import ProbeError
 
 PASSED_ON = ("LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PREFIX = "gatekeeper-probe-"
+SECONDS_TO_LOCK = 60.0
 KILL_ROUNDS = 20
 PR_SET_DUMPABLE = 4
 
@@ -62,7 +66,10 @@ def open_sandbox(
 ) -> Iterator[Sandbox]:
     """Make the private folder and hand the checkout over; end everything afterwards."""
     account = _choose_account()
-    private = Path(tempfile.mkdtemp(prefix="gatekeeper-probe-", dir=_shared_folder(account)))
+    sweep_private_folders()
+    private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_shared_folder(account)))
+    lock = os.open(private / "lock", os.O_CREAT | os.O_RDONLY, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         for name in ("home", "tmp"):
             (private / name).mkdir()
@@ -77,6 +84,23 @@ def open_sandbox(
     finally:
         end_descendants(private)
         shutil.rmtree(private, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep_private_folders() -> None:
+    """Remove what killed runs of ours left; a living run holds its folder's lock."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another run was faster, or is still at it
+            status = folder.lstat()
+            is_settled = time.time() - status.st_mtime > SECONDS_TO_LOCK
+            if status.st_uid != os.geteuid() or not is_settled:
+                continue
+            lock = os.open(folder / "lock", os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(lock)
 
 
 def protect_own_environment() -> None:

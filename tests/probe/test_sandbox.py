@@ -110,6 +110,34 @@ def test_without_namespaces_the_owner_of_the_workspace():
     assert owner == Account("uid 1001", 1001, 1001)
 
 
+def test_folder_of_a_killed_run_is_swept_and_a_living_one_is_not(checkout):
+    script = f"""
+import os, signal
+from pathlib import Path
+from gatekeeper.probe.sandbox import open_sandbox
+
+with open_sandbox(Path("/usr/bin/env"), Path({str(checkout)!r}), None, {{}}, {{}}) as box:
+    print(box.private, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    package = str(Path(sandbox.__file__).parents[2])
+    killed = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": package},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    with open_sandbox(Path(sys.executable), checkout, None, {}, {}) as box:
+        for folder in (left, box.private):
+            os.utime(folder, (0, 0))
+        sandbox.sweep_private_folders()
+        assert not left.exists()
+        assert box.private.exists()
+
+
 def test_own_environment_can_be_hidden_from_the_same_account(checkout):
     shutil.copytree(Path(sandbox.__file__).parents[1], checkout / "gatekeeper")
     script = """
