@@ -24,7 +24,7 @@ ALLOWED = {
     # Run directories are kept and swept the same way for servers and for checkouts.
     "directories": set(),
     "postgres": GROUND_FLOOR | {"directories"},
-    "probe": GROUND_FLOOR | {"postgres"},
+    "probe": GROUND_FLOOR | {"directories", "postgres"},
     "rehearsal": GROUND_FLOOR | {"git", "revisions", "postgres", "probe"},
     "checks": GROUND_FLOOR | {"sql", "revisions.graph"},
     "reporters": GROUND_FLOOR,

@@ -31,7 +31,13 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-MARKER_QUERY = "SELECT current_setting('gatekeeper.marker', true)"
+# The same text as `gatekeeper.postgres.databases.MARKER_QUERY`.
+MARKER_QUERY = """
+SELECT coalesce(
+    nullif(pg_catalog.current_setting('gatekeeper.marker', true), ''),
+    pg_catalog.shobj_description(oid, 'pg_database')
+) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
+"""
 STATEMENTS_KEPT = 10_000  # a step
 SQL_KEPT = 1_000_000  # characters
 MESSAGE_KEPT = 8_000
@@ -1055,17 +1061,22 @@ def require_migrate(app: Any) -> Any:
 
 
 def flask_modules(import_paths: list[str]) -> list[str]:
-    """Return the names of modules that make a Migrate, an application or a database."""
+    """Return the names of modules that make a Migrate, an application or a database.
+
+    Tests make applications, too, and need packages that the project does not run with.
+    """
     found: list[tuple[int, str]] = []
     for root in import_paths:
         for folder, folders, files in os.walk(root):
             folders[:] = [
                 name
                 for name in sorted(folders)
-                if os.path.isfile(os.path.join(folder, name, "__init__.py"))
+                if name not in ("tests", "test")
+                and os.path.isfile(os.path.join(folder, name, "__init__.py"))
             ]
             for file in sorted(files):
-                if file.endswith(".py"):
+                is_test = file == "conftest.py" or file.startswith("test_")
+                if file.endswith(".py") and not is_test:
                     rank = _flask_rank(os.path.join(folder, file))
                     if rank:
                         found.append((rank, _module_name(root, folder, file)))
@@ -1075,8 +1086,9 @@ def flask_modules(import_paths: list[str]) -> list[str]:
 def _flask_rank(path: str) -> int:
     with open(path, "rb") as file:
         source = file.read(200_000)
-    for rank, word in enumerate((b"Migrate(", b"Flask(", b"create_app", b"SQLAlchemy("), start=1):
-        if word in source:
+    patterns = (rb"\bMigrate\(", rb"Flask\w*\(", rb"\bcreate_app\b", rb"\bSQLAlchemy\(")
+    for rank, pattern in enumerate(patterns, start=1):
+        if re.search(pattern, source):
             return rank
     return 0
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import functools
 import os
 import pwd
@@ -22,16 +21,14 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import ProbeError
 
 PASSED_ON = ("LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
-PREFIX = "gatekeeper-probe-"
-SECONDS_TO_LOCK = 60.0
 KILL_ROUNDS = 20
 PR_SET_DUMPABLE = 4
 
@@ -66,11 +63,7 @@ def open_sandbox(
 ) -> Iterator[Sandbox]:
     """Make the private folder and hand the checkout over; end everything afterwards."""
     account = _choose_account()
-    sweep_private_folders()
-    private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_shared_folder(account)))
-    lock = os.open(private / "lock", os.O_CREAT | os.O_RDONLY, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    try:
+    with open_run_directory("gatekeeper-probe-", _shared_folder(account)) as private:
         for name in ("home", "tmp"):
             (private / name).mkdir()
         needed = (*_paths_of(interpreter), checkout)
@@ -80,27 +73,11 @@ def open_sandbox(
             hand_over(private / "home", account)
             hand_over(private / "tmp", account)
             hand_over(checkout, account)
-        yield Sandbox(command, _environment(interpreter, private, environ, variables), private)
-    finally:
-        end_descendants(private)
-        shutil.rmtree(private, ignore_errors=True)
-        os.close(lock)
-
-
-def sweep_private_folders() -> None:
-    """Remove what killed runs of ours left; a living run holds its folder's lock."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another run was faster, or is still at it
-            status = folder.lstat()
-            is_settled = time.time() - status.st_mtime > SECONDS_TO_LOCK
-            if status.st_uid != os.geteuid() or not is_settled:
-                continue
-            lock = os.open(folder / "lock", os.O_RDONLY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-            finally:
-                os.close(lock)
+        try:
+            environment = _environment(interpreter, private, environ, variables)
+            yield Sandbox(command, environment, private)
+        finally:
+            end_descendants(private)
 
 
 def protect_own_environment() -> None:
@@ -291,12 +268,12 @@ def _owner_of_workspace(
     )
 
 
-def _shared_folder(account: Account | None) -> str | None:
+def _shared_folder(account: Account | None) -> Path | None:
     """Return where the private folder goes; None for the usual place."""
     usual = Path(tempfile.gettempdir())
     if account is None or all(_may_enter(f, account) for f in (usual, *usual.parents)):
         return None
-    return "/tmp"
+    return Path("/tmp")
 
 
 def hand_over(folder: Path, account: Account) -> None:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import os
-import pwd
-import secrets
 import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from gatekeeper.model import Project
+from gatekeeper.postgres.databases import open_database
+from gatekeeper.postgres.servers import Server
 from gatekeeper.probe.protocol import Interpreter, Launch, Target
+from gatekeeper.rehearsal.stage import target_of
 
 PROJECTS = Path(__file__).parent.parent / "projects"
-BINARIES = Path("/usr/lib/postgresql/15/bin")
 # The interpreter whose environment runs the projects; another one tests old libraries.
 PYTHON = Path(os.environ.get("PROBE_TEST_PYTHON", sys.executable))
 
@@ -30,79 +26,39 @@ NewTarget = Callable[[], Target]
 
 
 class ProbeServer:
-    """An ephemeral PostgreSQL and a way to look into its databases."""
+    """The ephemeral PostgreSQL and a way to look into its databases."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self._numbers = itertools.count(1)
+    def __init__(self, server: Server, databases: contextlib.ExitStack) -> None:
+        self.port, self.user, self.password = server.port, server.user, server.password
+        self._server = server
+        self._databases = databases
 
     def new_target(self) -> Target:
-        name, marker = f"probe_{next(self._numbers)}", secrets.token_hex(8)
-        self.execute("postgres", f"CREATE DATABASE {name}")
-        self.execute("postgres", f"ALTER DATABASE {name} SET gatekeeper.marker = '{marker}'")
-        return Target("127.0.0.1", self.port, "gatekeeper", "secret-word", name, marker)
+        return target_of(self._databases.enter_context(open_database(self._server)))
 
     def execute(self, database: str, sql: str) -> list[tuple[object, ...]]:
-        connection = psycopg2.connect(
-            host="127.0.0.1",
-            port=self.port,
-            user="gatekeeper",
-            password="secret-word",
-            dbname=database,
-        )
-        connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(sql)
-                return [] if cursor.description is None else cursor.fetchall()
-        finally:
-            connection.close()
+        with (
+            contextlib.closing(self._server.connect(database)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql)
+            return [] if cursor.description is None else cursor.fetchall()
 
     def wait_for_end_of_backends(self, database: str) -> None:
         """Return once no session is left; a backend ends a moment after its client."""
         deadline = time.monotonic() + 5
-        query = f"SELECT state, query FROM pg_stat_activity WHERE datname = '{database}'"
-        while left := self.execute("postgres", query):
+        query = (
+            "SELECT state, query FROM pg_stat_activity"
+            f" WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+        )
+        while left := self.execute(database, query):
             assert time.monotonic() < deadline, left
 
 
-@pytest.fixture(scope="session")
-def probe_server() -> Iterator[ProbeServer]:
-    if not BINARIES.is_dir():
-        pytest.skip("PostgreSQL 15 is not installed")
-    as_user = {}
-    if os.geteuid() == 0:
-        entry = pwd.getpwnam("postgres")
-        as_user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    folder = Path(tempfile.mkdtemp(prefix="probe-tests-"))
-    if as_user:
-        os.chown(folder, as_user["user"], as_user["group"])
-    data, password = folder / "data", folder / "password"
-    password.write_text("secret-word")
-    password.chmod(0o644)
-    with socket.socket() as probing:
-        probing.bind(("127.0.0.1", 0))
-        port = probing.getsockname()[1]
-    run = [BINARIES / "initdb", "-D", data, "-U", "gatekeeper", "--no-sync", "-E", "UTF8"]
-    run += ["--locale=C", "--auth=scram-sha-256", f"--pwfile={password}"]
-    subprocess.run(run, check=True, capture_output=True, cwd=folder, **as_user)
-    options = ["-c", "fsync=off", "-c", f"unix_socket_directories={folder}", "-p", str(port)]
-    options += ["-c", "max_connections=100", "-h", "127.0.0.1"]
-    server = subprocess.Popen(
-        [BINARIES / "postgres", "-D", data, *options],
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        **as_user,
-    )
-    assert server.stderr is not None
-    for line in server.stderr:
-        if b"ready to accept connections" in line:
-            break
-    server.stderr.close()
-    yield ProbeServer(port)
-    server.terminate()
-    server.wait()
-    shutil.rmtree(folder)
+@pytest.fixture
+def probe_server(server: Server) -> Iterator[ProbeServer]:
+    with contextlib.ExitStack() as databases:
+        yield ProbeServer(server, databases)
 
 
 def a_project(situation: str, **fields: object) -> Project:

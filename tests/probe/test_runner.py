@@ -500,6 +500,8 @@ def test_connection_that_evades_the_redirection_is_refused(launch, probe_server)
     launched = launch("creator")
     put(launched.checkout / "migrations/env.py", "65432", str(probe_server.port))
     put(launched.checkout / "migrations/env.py", '"creator"\n', '"pool"\n')
+    put(launched.checkout / "migrations/env.py", "user=gatekeeper", f"user={probe_server.user}")
+    put(launched.checkout / "migrations/env.py", "secret-word", probe_server.password)
     with (
         pytest.raises(ProbeError, match="not the ephemeral one and was refused"),
         open_probe(launched, probe_server.new_target),
@@ -534,7 +536,7 @@ launch = Launch(
     {launched.project!r},
     environment={{"SHOP_WAY": "hang", "SHOP_MARK": {str(tmp_path)!r}}},
 )
-target = Target("127.0.0.1", {target.port}, "gatekeeper", "secret-word",
+target = Target("127.0.0.1", {target.port}, {target.user!r}, {target.password!r},
                 {target.database!r}, {target.marker!r})
 with open_probe(launch, lambda: target) as probe:
     print("open", flush=True)
