@@ -17,7 +17,7 @@ import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from gatekeeper.errors import ConfigError
 
@@ -29,6 +29,7 @@ _OPTIONS = (
     "-c", "core.quotePath=false",
 )  # fmt: skip
 _FULL_CLONE = "Set `fetch-depth: 0` for actions/checkout, or run `git fetch --unshallow`."
+_IGNORED_FILE_AT_MOST_BYTES = 1024 * 1024
 _DEFAULT_BRANCHES = ("origin/main", "origin/master", "main", "master")
 
 
@@ -403,27 +404,28 @@ class WorkTree:
             raise _unreadable(error) from error
 
     def export(self, destination: Path) -> None:
-        """Copy all files and links, and ignored `.env*` files, below an empty or new folder.
+        """Copy all files and links, and small ignored files, below an empty or new folder.
 
-        Many projects read their settings from such a file, and env.py fails without it.
+        Ignored files are what a build step makes (`version.py`) and where settings are
+        (`.env`): env.py may fail without them. Ignored folders (a virtual environment,
+        `node_modules`) are left out.
         """
         destination.mkdir(parents=True, exist_ok=True)
         try:
-            for path in (*self._entries, *self._environment_files()):
+            for path in (*self._entries, *self._ignored_files()):
                 target = destination / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(self.repository.root / path, target, follow_symlinks=False)
         except PermissionError as error:
             raise _unreadable(error) from error
 
-    def _environment_files(self) -> Iterator[str]:
-        """Yield ignored `.env*` files beside the others, never from an ignored folder."""
-        known = set(self._entries)
-        folders = {parent for path in known for parent in PurePosixPath(path).parents}
-        for folder in sorted(folders):
-            for file in sorted((self.repository.root / folder).glob(".env*")):
-                path = (folder / file.name).as_posix()
-                if path not in known and self._is_entry(path):
+    def _ignored_files(self) -> Iterator[str]:
+        """Yield the ignored files that lie in folders which are not ignored."""
+        arguments = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+        for path in map(os.fsdecode, _output(self.repository, *arguments).split(b"\0")):
+            if path and not path.endswith("/") and self._is_entry(path):
+                size = os.lstat(self.repository.root / path).st_size
+                if size <= _IGNORED_FILE_AT_MOST_BYTES:
                     yield path
 
 

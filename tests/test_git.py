@@ -343,11 +343,13 @@ def test_an_export_is_the_same_tree(
     assert os.access(tmp_path / "copy" / "plain.txt", os.X_OK)
 
 
-def test_an_export_of_the_work_tree_takes_ignored_env_files_along(
+def test_an_export_of_the_work_tree_takes_small_ignored_files_along(
     repository: GitRepository, tmp_path: Path
 ) -> None:
-    repository.commit({".gitignore": ".env*\nvenv/\n", "app/main.py": ""})
+    ignored = ".env*\nvenv/\nversion.py\n*.dump\n"
+    repository.commit({".gitignore": ignored, "app/main.py": ""})
     repository.write({".env": "A=1", "app/.env.local": "B=2", "venv/.env": "", "app/.envdir/x": ""})
+    repository.write({"app/version.py": "made by a build step", "app/db.dump": "x" * 2_000_000})
     WorkTree(repository.value).export(tmp_path / "copy")
     copied = {str(p.relative_to(tmp_path / "copy")) for p in (tmp_path / "copy").rglob("*")}
     assert copied - {"app", "with space"} == {
@@ -356,6 +358,7 @@ def test_an_export_of_the_work_tree_takes_ignored_env_files_along(
         ".env",
         "app/main.py",
         "app/.env.local",
+        "app/version.py",
     }
 
 

@@ -624,13 +624,13 @@ class Watch:
         if not self.active:
             return
         place = self.places.of_stack(sys._getframe(1))
-        shown = None
-        if parameters:
-            shown = self._parameters.repr(parameters[0] if many else parameters)
+        # With `insertmanyvalues` the event says "many" of one statement with all values.
+        sets = parameters if many and isinstance(parameters, (list, tuple)) else [parameters]
+        shown = self._parameters.repr(sets[0]) if parameters else None
         self._running[id(cursor)] = {
             "place": place,
             "parameters": None if shown is None else shown[:PARAMETERS_KEPT],
-            "executions": len(parameters) if many else 1,
+            "executions": len(sets),
             "began": time.perf_counter(),
         }
 

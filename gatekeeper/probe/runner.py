@@ -45,7 +45,7 @@ from gatekeeper.probe.sandbox import open_sandbox
 OUTPUT_KEPT = 64 * 1024
 OUTPUT_AT_MOST = 50 * 1024 * 1024
 LINE_AT_MOST = 64 * 1024 * 1024
-LINES_SHOWN = 20
+LINES_SHOWN = 8
 CHUNK = 64 * 1024
 SECONDS_TO_FINISH = 5.0
 
@@ -153,7 +153,7 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
             continue
         following = next_attempt(attempt, outcome, launch.environment, str(launch.interpreter.path))
         if isinstance(following, Stop):
-            raise _stopped(following, outcome, attempt, launch, process)
+            raise _stopped(following, outcome, attempt, launch)
         attempt = following
     raise ProbeError(
         f"env.py could not be run in {ATTEMPTS_AT_MOST} attempts: " + "; ".join(attempt.reasons),
@@ -469,14 +469,12 @@ def _where(launch: Launch) -> str:
     return str(Path(launch.project.script_location) / "env.py")
 
 
-def _stopped(
-    stop: Stop, failure: StartFailure, attempt: Attempt, launch: Launch, process: _Process
-) -> ProbeError:
+def _stopped(stop: Stop, failure: StartFailure, attempt: Attempt, launch: Launch) -> ProbeError:
     where = _where(launch)
     if failure.error is not None and failure.error.path is not None:
         where = f"{failure.error.path}:{failure.error.line}"
     tried = f" (tried: {'; '.join(attempt.reasons)})" if attempt.reasons else ""
-    return ProbeError(stop.what + tried + process.last_lines(), where=where, fix=stop.fix)
+    return ProbeError(stop.what + tried, where=where, fix=stop.fix)
 
 
 def _spoiled(error: ProtocolError, where: str) -> ProbeError:

@@ -36,6 +36,11 @@ from gatekeeper.rehearsal.stage import (
 from gatekeeper.rehearsal.stairway import Line, ancestors, walk
 
 
+# SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
+# table, object.
+_MISSING = ("3F000", "42703", "42883", "42P01", "42704")
+
+
 @dataclass(frozen=True)
 class Script:
     """What is rehearsed, on what: `head` and `base` make a copy of that state's code."""
@@ -217,9 +222,14 @@ def _rehearsal(
 
 def _base_failed(ran: Ran) -> str:
     assert ran.failure is not None
-    return (
-        "the history up to the base does not run on an empty database: "
-        f"{describe(ran.failure)}\n"
-        "Where the first revisions expect a schema that something else made, give it in the "
-        "policy file: `project: {bootstrap: schema.sql, stamp: <revision>}`."
-    )
+    what = f"the history up to the base does not run: {describe(ran.failure)}."
+    if ran.failure.sqlstate in _MISSING:
+        return (
+            f"{what} Where the first revisions expect a schema that something else made, give it "
+            "in the policy file: `project: {bootstrap: schema.sql, stamp: <revision>}`"
+        )
+    if ran.failure.sqlstate is None:
+        return (
+            f"{what} Give what the code needs in the policy file: `project: {{env: {{NAME: …}}}}`"
+        )
+    return f"{what} `alembic upgrade` on an empty database fails in the same way"

@@ -169,6 +169,15 @@ def test_says_how_the_project_was_run(situation, fields, variables, note, launch
         assert note in probe.facts.notes
 
 
+def test_rows_inserted_in_bulk_are_one_statement(launch, probe_server):
+    with open_probe(launch("bulk_insert"), probe_server.new_target) as probe:
+        step = probe.run(probe_server.new_target(), up("a001")).steps[0]
+    assert (step.error, step.completed) == (None, True)
+    inserted = step.statements[1]
+    assert (inserted.sql.split()[:3], inserted.line) == (["INSERT", "INTO", "states"], 12)
+    assert "'open'" in str(inserted.parameters)
+
+
 def test_facts_of_a_plain_project(launch, probe_server):
     with open_probe(launch("sync_ini"), probe_server.new_target) as probe:
         facts = probe.facts
