@@ -30,11 +30,17 @@ class GatekeeperError(Exception):
         self.fix = fix
         super().__init__(what, where, fix)
 
+    @property
+    def sentence(self) -> str:
+        """The whole on one line, for a report."""
+        return ". ".join(" ".join(part.split()).rstrip(".") for part in self._parts())
+
     def __str__(self) -> str:
-        parts = [self.what if self.where is None else f"{self.where}: {self.what}"]
-        if self.fix is not None:
-            parts.append(self.fix)
-        return "\n".join(parts)
+        return "\n".join(self._parts())
+
+    def _parts(self) -> list[str]:
+        what = self.what if self.where is None else f"{self.where}: {self.what}"
+        return [what] if self.fix is None else [what, self.fix]
 
 
 class ConfigError(GatekeeperError):

@@ -162,7 +162,7 @@ def _rehearse(
             )
             return rehearse(script, surroundings.progress)
     except (DatabaseError, ProbeError) as error:
-        return NotRehearsed(str(error), is_failure=True)
+        return NotRehearsed(error.sentence, is_failure=True)
 
 
 def _only(changes: ChangeSet, request: Request, repository: Repository) -> ChangeSet:

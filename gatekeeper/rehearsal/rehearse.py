@@ -60,7 +60,7 @@ def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsal | Not
     try:
         return _rehearse(script, progress, started)
     except (ProbeError, DatabaseError) as error:
-        return NotRehearsed(str(error), is_failure=True, server=script.server.info)
+        return NotRehearsed(error.sentence, is_failure=True, server=script.server.info)
 
 
 def _rehearse(

@@ -262,7 +262,7 @@ def summary(report: Report) -> str:
     if report.verdict is Verdict.UNDETERMINED:
         return one_line(report.undetermined or "The reason is not known").rstrip(".") + "."
     if is_untouched(report):
-        return "This change adds, edits and removes no revision, so nothing was rehearsed."
+        return _untouched(report.changes)
     worst = open_findings(report, Severity.WARNING)
     if worst:
         return _worst_in_words(worst, report)
@@ -277,6 +277,19 @@ def summary(report: Report) -> str:
     if open_items:
         parts.append(f"{count(open_items, 'item is', 'items are')} yours to tick.")
     return " ".join(parts)
+
+
+def _untouched(changes: ChangeSet) -> str:
+    """Say what was compared: with itself, nothing is ever changed."""
+    if changes.base is None:
+        return "The history holds no revision, so nothing was rehearsed."
+    base = f"{code(changes.base_tip or 'the base')} ({changes.base[:7]})"
+    if changes.base == changes.head and not changes.dirty:
+        return (
+            f"This is {base} itself, so there is nothing to compare: `--base` names another "
+            "commit, `--all` checks the whole history."
+        )
+    return f"Compared with {base}, no revision is added, edited or removed: nothing was rehearsed."
 
 
 def _worst_in_words(worst: list[Finding], report: Report) -> str:
