@@ -35,7 +35,7 @@ from gatekeeper.model import Report, Verdict
 from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.policy import waivers
 from gatekeeper.probe.sandbox import protect_own_environment
-from gatekeeper.reporters import REPORTERS
+from gatekeeper.reporters import REPORTERS, script
 from gatekeeper.reporters.context import RenderContext
 from gatekeeper.reporters.markdown import read_fingerprints, read_ticks
 from gatekeeper.settings import ActionInputs, GitHubContext, read_context, read_inputs
@@ -250,6 +250,7 @@ def _check_on_github(
         markdown=REPORTERS["markdown"](report, shown),
         annotations=REPORTERS["github"](report, shown),
         json=REPORTERS["json"](report, shown),
+        sql=script.render_upgrade(report),
     )
     click.echo(act.publish(report, texts, plan, inputs, context, client).log, nl=False)
     return act.exit_code(report, inputs.fail_on)

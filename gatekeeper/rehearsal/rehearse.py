@@ -35,7 +35,6 @@ from gatekeeper.rehearsal.stage import (
 )
 from gatekeeper.rehearsal.stairway import Line, ancestors, walk
 
-
 # SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
 # table, object.
 _MISSING = ("3F000", "42703", "42883", "42P01", "42704")

@@ -24,7 +24,7 @@ from gatekeeper.model import (
     Step,
     Verdict,
 )
-from gatekeeper.reporters import gfm, mermaid, remedies, words
+from gatekeeper.reporters import gfm, mermaid, remedies, script, words
 from gatekeeper.reporters.checklist import Mark, Row, read_checklist
 from gatekeeper.reporters.context import RenderContext
 
@@ -377,7 +377,7 @@ def _sql(
     statements = [s for step in steps for s in step.statements]
     if not statements:
         return []
-    text = "\n\n".join(map(_sql_of, statements))
+    text = script.join_statements(statements)
     left = len(text) - room.sql
     if left > 0:
         cut.append(f"{left:,} of {len(text):,} characters of {title}")
@@ -386,17 +386,6 @@ def _sql(
         text = f"{text[: room.sql]}\n\n-- {left:,} more characters are left out here"
     many = words.count(len(statements), "statement")
     return [gfm.folded(f"{title} ({many})", gfm.fence(text, "sql"))]
-
-
-def _sql_of(statement: Statement) -> str:
-    origin = words.one_line(statement.revision or "env.py")
-    if statement.line is not None:
-        origin += f" line {statement.line}"
-    sql = statement.sql.strip()
-    lines = [f"-- {origin}", sql if sql.endswith(";") else f"{sql};"]
-    if statement.parameters is not None:
-        lines.insert(1, f"-- parameters: {words.one_line(statement.parameters)}")
-    return "\n".join(lines)
 
 
 def _footer(report: Report, context: RenderContext) -> str:
