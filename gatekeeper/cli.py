@@ -216,6 +216,11 @@ def action() -> ExitCode:
     except GatekeeperError as error:
         click.echo(act.publish_error(error, plan, inputs, context, client).log, nl=False)
         return error.exit_code
+    except Exception as error:
+        # An earlier comment must not go on saying "passed".
+        internal = GatekeeperError(f"internal error: {type(error).__name__}: {error}")
+        click.echo(act.publish_error(internal, plan, inputs, context, client).log, nl=False)
+        raise
 
 
 def _check_on_github(

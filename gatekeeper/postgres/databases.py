@@ -44,11 +44,11 @@ class Database:
 
     @contextlib.contextmanager
     def session(self, autocommit: bool = True) -> Iterator[Connection]:
-        """Yield a connection that is closed with the block; if it breaks, that is said."""
+        """Yield a connection that is closed with the block; what goes wrong is said."""
         with contextlib.closing(self.connect(autocommit)) as connection:
             try:
                 yield connection
-            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            except psycopg2.Error as error:
                 raise self.server.lost(error) from error
 
 
@@ -98,14 +98,19 @@ def _mark(database: Database) -> None:
         database.server.administer(
             f"ALTER DATABASE {name} SET gatekeeper.marker = %s", database.marker
         )
-    except psycopg2.errors.InsufficientPrivilege:
+    except DatabaseError as error:
+        if not isinstance(error.__cause__, psycopg2.errors.InsufficientPrivilege):
+            raise
         database.server.administer(f"COMMENT ON DATABASE {name} IS %s", database.marker)
 
 
 def drop_database(database: Database) -> None:
     """Drop a database and end its sessions; one that is gone already is fine."""
-    name = quote(database.server, database.name)
-    database.server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    server, name = database.server, quote(database.server, database.name)
+    is_template = "SELECT FROM pg_catalog.pg_database WHERE datname = %s AND datistemplate"
+    if server.administer(is_template, database.name):  # a migration can make it one
+        server.administer(f"ALTER DATABASE {name} IS_TEMPLATE false")
+    server.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def end_backends(database: Database) -> int:

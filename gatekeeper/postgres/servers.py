@@ -88,7 +88,7 @@ class Server:
             with self._administration[0].cursor() as cursor:
                 cursor.execute(sql, values or None)
                 return [] if cursor.description is None else cursor.fetchall()
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        except psycopg2.Error as error:
             raise self.lost(error) from error
 
     def next_database_name(self) -> str:
@@ -102,8 +102,14 @@ class Server:
         self._administration.clear()
 
     def lost(self, error: psycopg2.Error) -> DatabaseError:
-        """Return the error to raise where a connection failed or broke."""
+        """Return the error to raise where a connection failed, broke or was refused."""
         where = f"{self.host}:{self.port}"
+        if not isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
+            return DatabaseError(
+                f"PostgreSQL refused what a rehearsal needs: {_one_line(error)}",
+                where=where,
+                fix="See what the migrations change of the server, its roles and databases.",
+            )
         if self.cluster is None:
             return DatabaseError(
                 f"PostgreSQL did not answer: {_one_line(error)}",

@@ -102,3 +102,17 @@ def test_an_extension_that_the_server_lacks_is_named(server: Server) -> None:
 def test_the_marker_is_not_shown_by_repr(database: Database) -> None:
     assert database.marker not in repr(database)
     assert database.server.password not in repr(database)
+
+
+def test_a_database_that_a_migration_made_a_template_is_dropped(server: Server) -> None:
+    database = create_database(server)
+    server.administer(f"ALTER DATABASE {database.name} IS_TEMPLATE true")
+    drop_database(database)
+    named = "SELECT datname FROM pg_database WHERE datname = %s"
+    assert server.administer(named, database.name) == []
+
+
+def test_what_postgresql_refuses_is_one_sentence(database: Database) -> None:
+    with pytest.raises(DatabaseError) as caught, database.session() as connection:
+        connection.cursor().execute("SELECT * FROM nowhere")
+    assert caught.value.what.startswith("PostgreSQL refused what a rehearsal needs: relation")
