@@ -228,10 +228,12 @@ def _launch(
     installation: Installation, directory: Path, port: int, account: Account | None
 ) -> subprocess.Popen[bytes]:
     settings = {**_SETTINGS, "port": str(port)}
+    confinement = _confine(account)
     with (directory / "log").open("wb") as log:
         # A session of its own: Ctrl-C in a terminal reaches us, who then stop the server.
         return subprocess.Popen(
             [
+                *confinement,
                 "/bin/sh",
                 "-c",
                 _WATCH,
@@ -248,8 +250,25 @@ def _launch(
             cwd=directory,
             env=program_environment(),
             start_new_session=True,
-            **program_credentials(account),
+            **program_credentials(None if confinement else account),
         )
+
+
+def _confine(account: Account | None) -> tuple[str, ...]:
+    """Return what to put in front of a command so that no process of it outlives the first.
+
+    A superuser may start programs (COPY … TO PROGRAM), and the project's code is one. Only
+    root can make a process namespace, and containers mostly forbid it even to root; there
+    the container's end is the end of such a program. Empty where it cannot be done.
+    """
+    unshare, setpriv = shutil.which("unshare"), shutil.which("setpriv")
+    if account is None or unshare is None or setpriv is None:
+        return ()
+    namespace = (unshare, "--pid", "--fork", "--kill-child=KILL", "--")
+    if subprocess.run((*namespace, "true"), capture_output=True, check=False).returncode != 0:
+        return ()
+    identity = (f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups")
+    return (*namespace, setpriv, *identity, "--no-new-privs", "--")
 
 
 def _wait_until_ready(directory: Path, process: subprocess.Popen[bytes]) -> bool:

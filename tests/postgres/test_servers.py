@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gatekeeper.errors import ConfigError, DatabaseError
@@ -65,7 +66,12 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def postmaster_pid(directory: Path) -> int:
-    return int((directory / "data" / "postmaster.pid").read_text().split()[0])
+    """Return the server's process, as this namespace numbers it."""
+    wanted = ["-D", str(directory / "data")]
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        if (process.info["cmdline"] or [])[1:3] == wanted:
+            return int(process.info["pid"])
+    raise LookupError(f"no server runs in {directory}")
 
 
 def is_running(pid: int) -> bool:
@@ -142,7 +148,8 @@ def test_the_next_run_removes_what_a_killed_shell_has_left(
         pid = postmaster_pid(directory)
         shell = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         for process in (shell, owner.pid, pid):
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the shell takes the server along
+                os.kill(process, signal.SIGKILL)
         owner.wait(20)
         assert wait_until(lambda: not is_running(pid))
         # The other half of the shell sees the pipe close, but must not remove anything.
@@ -207,6 +214,23 @@ def test_programs_that_the_account_cannot_reach_are_copied(
         assert server.info.source is ServerSource.EMBEDDED
         with open_database(server, extensions=("citext",)):
             pass
+
+
+@pytest.mark.slow
+def test_a_program_that_the_server_was_made_to_start_ends_with_it(
+    installation: Installation, root: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a process namespace")
+    with start_server(installation, temporary_root=root) as server:
+        server.administer("COPY (SELECT 1) TO PROGRAM 'cat; setsid sleep 86321 >/dev/null 2>&1 &'")
+        assert wait_until(lambda: sleepers() != [])
+    assert wait_until(lambda: sleepers() == [])
+
+
+def sleepers() -> list[int]:
+    lines = ((p.pid, p.info["cmdline"]) for p in psutil.process_iter(["cmdline"]))
+    return [pid for pid, line in lines if line == ["sleep", "86321"]]
 
 
 def test_it_runs_under_the_account_that_is_asked_for(
