@@ -30,13 +30,26 @@ INI = "[alembic]\nscript_location = migrations\nsqlalchemy.url = postgresql+psyc
 ENV = """\
 import os
 from alembic import context
-from sqlalchemy import MetaData, create_engine, pool
+import sqlalchemy as sa
+from sqlalchemy import create_engine, pool
+
+metadata = sa.MetaData()
+for number in range(TABLES):
+    table = sa.Table(
+        f"t{number}",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("note", sa.Text),
+        sa.Index(f"ix_t{number}", "note"),
+    )
+metadata.tables["t0"].append_column(sa.Column("extra", sa.Integer))
 
 url = os.environ.get("BENCH_URL", "postgresql+psycopg2://nobody@192.0.2.1/shop")
 given = context.config.attributes.get("connection")
 engine = given.engine if given is not None else create_engine(url, poolclass=pool.NullPool)
 with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=MetaData())
+    context.configure(connection=connection, target_metadata=metadata)
     with context.begin_transaction():
         context.run_migrations()
 """
@@ -66,8 +79,8 @@ def main() -> None:
 def _generate(project: Path) -> None:
     files: dict[str, str | bytes | None] = {
         "alembic.ini": INI,
-        "migrations/env.py": ENV,
-        "conftest.py": CONFTEST,
+        "migrations/env.py": ENV.replace("TABLES", str(REVISIONS // 3)),
+        "tests/conftest.py": CONFTEST,
     }
     down = None
     for number in range(REVISIONS):
