@@ -129,7 +129,9 @@ def _run_base(
     stamped = _stamped(script.preparation, history)
     wanted = [r for r in history if r.revision not in stamped]
     database = stage.new_database()
-    ran = stage.run(database, wanted, Direction.UPGRADE) if wanted else None
+    ran = None
+    if wanted:
+        ran = stage.run(database, wanted, Direction.UPGRADE, observe=None)
     return database, [r.revision for r in history], ran
 
 

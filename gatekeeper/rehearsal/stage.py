@@ -108,14 +108,24 @@ class Stage:
             ignore = frozenset(n for n in names if n.rpartition(".")[2] == table)
             return take_snapshot(connection, ignore)
 
-    def run(self, database: Database, revisions: Sequence[Revision], direction: Direction) -> Ran:
-        """Run the revisions in this order in one go and say what could be seen."""
+    def run(
+        self,
+        database: Database,
+        revisions: Sequence[Revision],
+        direction: Direction,
+        observe: str | None = OBSERVE,
+    ) -> Ran:
+        """Run the revisions in this order in one go and say what could be seen.
+
+        Without `observe` no locks are: what only leads up to the base is not judged, and
+        one transaction around a long history holds thousands of them.
+        """
         facts = self.probe.facts
         with contextlib.closing(database.connect()) as connection:
             relations = read_relations(connection)
             invalid_before = set(invalid_indexes(connection))
             requested = [RequestedStep(r.revision, direction) for r in revisions]
-            answer = self.probe.run(target_of(database), requested, OBSERVE)
+            answer = self.probe.run(target_of(database), requested, observe)
             ran = Ran(steps_of(answer.steps, relations, _why_not_started(answer)), answer.error)
             if ran.failure is not None:
                 return ran

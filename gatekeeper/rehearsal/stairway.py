@@ -186,7 +186,7 @@ def _rebuild(stage: Stage, applied: set[str], history: Sequence[Revision]) -> Li
     database = stage.new_database()
     chosen = [r for r in history if r.revision in applied]
     if chosen:
-        ran = stage.run(database, chosen, Direction.UPGRADE)
+        ran = stage.run(database, chosen, Direction.UPGRADE, observe=None)
         if ran.failure is not None:
             raise ProbeError(
                 f"the history does not run on an empty database: {describe(ran.failure)}"
