@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.table import Table
 
 import gatekeeper
@@ -26,19 +24,12 @@ from gatekeeper import checks, pipeline
 from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError, Interrupted
-from gatekeeper.git import find_repository, head_commit
-from gatekeeper.github import act
-from gatekeeper.github.client import Client, open_client
-from gatekeeper.github.commands import mask
-from gatekeeper.github.decide import Plan, Task, decide
 from gatekeeper.model import Report, Verdict
 from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.policy import waivers
 from gatekeeper.probe.sandbox import protect_own_environment
-from gatekeeper.reporters import REPORTERS, script
+from gatekeeper.reporters import REPORTERS
 from gatekeeper.reporters.context import RenderContext
-from gatekeeper.reporters.markdown import read_fingerprints, read_ticks
-from gatekeeper.settings import ActionInputs, GitHubContext, read_context, read_inputs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -117,7 +108,7 @@ def check(
         directory=Path.cwd(),
         project=project,
         config=config,
-        section=_one_section(section),
+        section=section,
         base=base,
         head=head,
         policy=policy,
@@ -147,7 +138,7 @@ def lint(
         directory=Path.cwd(),
         project=project,
         config=config,
-        section=_one_section(section),
+        section=section,
         base=base,
         head=head,
         policy=policy,
@@ -162,6 +153,8 @@ def lint(
 @click.argument("check_id", metavar="[CHECK]", required=False)
 def explain(check_id: str | None) -> ExitCode:
     """Show the page of one check, or the table of all."""
+    from rich.markdown import Markdown  # only here, and slow to load
+
     modules: tuple[pages.Documented, ...] = (*checks.ALL, waivers)
     all_pages = [pages.read_page(module) for module in modules]
     console = Console()
@@ -198,67 +191,9 @@ def demo() -> ExitCode:
 @commands.command()
 def action() -> ExitCode:
     """Run as the step of a workflow: what the event and the inputs call for."""
-    context = read_context(os.environ)
-    plan, inputs, client = None, None, None
-    try:
-        inputs = read_inputs(os.environ)
-        for secret in (inputs.github_token, urlsplit(inputs.database_url or "").password):
-            if secret:
-                click.echo(mask(secret), nl=False)
-        repository = find_repository(context.workspace)
-        plan = decide(context, inputs, head_commit(repository))
-        if plan.task is Task.NOTHING:
-            click.echo(act.publish_nothing(plan, context).log, nl=False)
-            return ExitCode.PASS
-        if inputs.github_token:
-            client = open_client(context.api_url, context.repository, inputs.github_token)
-        return _check_on_github(context, inputs, plan, client)
-    except GatekeeperError as error:
-        click.echo(act.publish_error(error, plan, inputs, context, client).log, nl=False)
-        return error.exit_code
-    except Exception as error:
-        # An earlier comment must not go on saying "passed".
-        internal = GatekeeperError(f"internal error: {type(error).__name__}: {error}")
-        click.echo(act.publish_error(internal, plan, inputs, context, client).log, nl=False)
-        raise
+    from gatekeeper.action import run_action  # PyGithub takes longer to load than all else
 
-
-def _check_on_github(
-    context: GitHubContext, inputs: ActionInputs, plan: Plan, client: Client | None
-) -> ExitCode:
-    earlier = act.read_earlier(plan, client) or ""
-    request = Request(
-        directory=context.workspace,
-        project=inputs.project,
-        config=inputs.config,
-        section=_one_section(inputs.section),
-        event_base=plan.base,
-        database_url=inputs.database_url,
-        policy=None if inputs.policy is None else context.workspace / inputs.policy,
-        seed=inputs.seed,
-        env=inputs.env,
-        ticked=read_ticks(earlier),
-        is_audit=plan.task is Task.AUDIT,
-    )
-    now = dt.datetime.now(dt.UTC)
-    report = pipeline.check(request, Surroundings(os.environ, now, lambda step: None))
-    shown = RenderContext(
-        now,
-        repository_url=context.repository_url,
-        head_sha=plan.head,
-        report_url=context.run_url,
-        previous=read_fingerprints(earlier),
-        comment_id=plan.comment_id,
-    )
-    texts = act.Texts(
-        terminal=REPORTERS["terminal"](report, shown),
-        markdown=REPORTERS["markdown"](report, shown),
-        annotations=REPORTERS["github"](report, shown),
-        json=REPORTERS["json"](report, shown),
-        sql=script.render_upgrade(report),
-    )
-    click.echo(act.publish(report, texts, plan, inputs, context, client).log, nl=False)
-    return act.exit_code(report, inputs.fail_on)
+    return run_action(os.environ, lambda text: click.echo(text, nl=False))
 
 
 def main() -> None:
@@ -336,16 +271,6 @@ def _pair(formats: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[tuple[str
             fix="Give one `--format` in front of each `--output`.",
         )
     return tuple(zip(wanted, (*outputs, *("-",) * (len(wanted) - len(outputs))), strict=True))
-
-
-def _one_section(sections: tuple[str, ...]) -> str | None:
-    if len(sections) > 1:
-        raise ConfigError(
-            "several sections are given, and one run takes one history",
-            where="--section",
-            fix="Run gatekeeper once for each section.",
-        )
-    return sections[0] if sections else None
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ class Request:
     directory: Path
     project: str | None = None
     config: str | None = None
-    section: str | None = None
+    section: tuple[str, ...] = ()
     base: str | None = None
     event_base: str | None = None
     head: str | None = None
@@ -83,7 +83,7 @@ def check(request: Request, surroundings: Surroundings) -> Report:
         relative_folder(repository, request.directory),
         request.project,
         request.config,
-        request.section,
+        _one_section(request.section),
     )
     policy_file = request.policy or find_policy(repository.root / project.path, repository.root)
     policy = load_policy(policy_file, KNOWN, repository.root if request.policy is None else None)
@@ -171,6 +171,16 @@ def _only(changes: ChangeSet, request: Request, repository: Repository) -> Chang
     wanted = {(request.directory / path).resolve() for path in request.paths}
     chosen = tuple(c for c in changes.revisions if root / c.revision.path in wanted)
     return replace(changes, revisions=chosen)
+
+
+def _one_section(sections: tuple[str, ...]) -> str | None:
+    if len(sections) > 1:
+        raise ConfigError(
+            "several sections are given, and one run takes one history",
+            where="--section",
+            fix="Run gatekeeper once for each section.",
+        )
+    return sections[0] if sections else None
 
 
 def _refuse_unknown(settings: ProjectSettings) -> None:

@@ -1,0 +1,92 @@
+"""`gatekeeper action`: from the runner's variables to comment, summary, outputs and exit code.
+
+A second place of wiring beside `cli.py`, so that the other commands need not load PyGithub.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from gatekeeper import pipeline
+from gatekeeper.errors import ExitCode, GatekeeperError
+from gatekeeper.git import find_repository, head_commit
+from gatekeeper.github import act
+from gatekeeper.github.client import Client, open_client
+from gatekeeper.github.commands import mask
+from gatekeeper.github.decide import Plan, Task, decide
+from gatekeeper.pipeline import Request, Surroundings
+from gatekeeper.reporters import REPORTERS, script
+from gatekeeper.reporters.context import RenderContext
+from gatekeeper.reporters.markdown import read_fingerprints, read_ticks
+from gatekeeper.settings import ActionInputs, GitHubContext, read_context, read_inputs
+
+
+def run_action(environ: Mapping[str, str], echo: Callable[[str], None]) -> ExitCode:
+    """Do what the event calls for; `echo` writes to the step's log, commands included."""
+    context = read_context(environ)
+    plan, inputs, client = None, None, None
+    try:
+        inputs = read_inputs(environ)
+        for secret in (inputs.github_token, urlsplit(inputs.database_url or "").password):
+            if secret:
+                echo(mask(secret))
+        plan = decide(context, inputs, head_commit(find_repository(context.workspace)))
+        if plan.task is Task.NOTHING:
+            echo(act.publish_nothing(plan, context).log)
+            return ExitCode.PASS
+        if inputs.github_token:
+            client = open_client(context.api_url, context.repository, inputs.github_token)
+        return _check(environ, echo, context, inputs, plan, client)
+    except GatekeeperError as error:
+        echo(act.publish_error(error, plan, inputs, context, client).log)
+        return error.exit_code
+    except Exception as error:
+        # `cli.py` says the rest; an earlier comment must not go on saying "passed".
+        internal = GatekeeperError(f"internal error: {type(error).__name__}: {error}")
+        echo(act.publish_error(internal, plan, inputs, context, client).log)
+        raise
+
+
+def _check(
+    environ: Mapping[str, str],
+    echo: Callable[[str], None],
+    context: GitHubContext,
+    inputs: ActionInputs,
+    plan: Plan,
+    client: Client | None,
+) -> ExitCode:
+    earlier = act.read_earlier(plan, client) or ""
+    request = Request(
+        directory=context.workspace,
+        project=inputs.project,
+        config=inputs.config,
+        section=inputs.section,
+        event_base=plan.base,
+        database_url=inputs.database_url,
+        policy=None if inputs.policy is None else context.workspace / inputs.policy,
+        seed=inputs.seed,
+        env=inputs.env,
+        ticked=read_ticks(earlier),
+        is_audit=plan.task is Task.AUDIT,
+    )
+    now = dt.datetime.now(dt.UTC)
+    report = pipeline.check(request, Surroundings(environ, now, lambda step: None))
+    shown = RenderContext(
+        now,
+        repository_url=context.repository_url,
+        head_sha=plan.head,
+        report_url=context.run_url,
+        previous=read_fingerprints(earlier),
+        comment_id=plan.comment_id,
+    )
+    texts = act.Texts(
+        terminal=REPORTERS["terminal"](report, shown),
+        markdown=REPORTERS["markdown"](report, shown),
+        annotations=REPORTERS["github"](report, shown),
+        json=REPORTERS["json"](report, shown),
+        sql=script.render_upgrade(report),
+    )
+    echo(act.publish(report, texts, plan, inputs, context, client).log)
+    return act.exit_code(report, inputs.fail_on)
