@@ -166,10 +166,22 @@ def _rehearse(
 
 
 def _only(changes: ChangeSet, request: Request, repository: Repository) -> ChangeSet:
-    """Return the change set with the revisions of the requested files alone."""
-    root = repository.root.resolve()
-    wanted = {(request.directory / path).resolve() for path in request.paths}
-    chosen = tuple(c for c in changes.revisions if root / c.revision.path in wanted)
+    """Return the change set with the revisions of the requested files and folders alone."""
+    wanted = [request.directory / path for path in request.paths]
+    for path, given in zip(wanted, request.paths, strict=True):
+        if not path.exists():
+            raise ConfigError(
+                "there is no such file or folder",
+                where=given,
+                fix="Give revision files, or the folder they are in.",
+            )
+    folders = [path.resolve() for path in wanted]
+
+    def is_wanted(path: str) -> bool:
+        file = repository.root.resolve() / path
+        return any(file.is_relative_to(folder) for folder in folders)
+
+    chosen = tuple(c for c in changes.revisions if is_wanted(c.revision.path))
     return replace(changes, revisions=chosen)
 
 
