@@ -49,8 +49,9 @@ def compare(before: Snapshot, after: Snapshot) -> tuple[Difference, ...]:
         *_one_sided(DifferenceKind.MISSING, before.objects, after.objects),
         *_one_sided(DifferenceKind.LEFT, after.objects, before.objects),
     ]
-    for key in before.objects.keys() & after.objects.keys():
-        differences += _changed(key, before.objects, after.objects)
+    for key in before.rows.keys() & after.rows.keys():
+        if before.rows[key] != after.rows[key]:
+            differences += _changed(key, before.objects, after.objects)
     return tuple(sorted(differences, key=_sort_key))
 
 

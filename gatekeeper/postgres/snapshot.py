@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from dataclasses import dataclass
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from gatekeeper.postgres.catalog import (
-    COLUMN_NUMBER,
     COMMENTS,
     SESSION,
+    Family,
     catalog_query,
     list_families,
     presence_query,
@@ -22,27 +23,83 @@ from gatekeeper.postgres.catalog import (
 
 ObjectKey = tuple[str, str]
 
-_RELATIONS = frozenset({"table", "foreign table", "view", "materialized view", "index", "sequence"})
+_TABLES = frozenset({"table", "foreign table"})
+_RELATIONS = _TABLES | {"view", "materialized view", "index", "sequence"}
 _INDEX_CONSTRAINTS = ("PRIMARY KEY", "UNIQUE", "EXCLUDE")
+
+# An object as PostgreSQL tells it: family, table, the values of the family's attributes as a
+# JSON array, comment, and the columns of a table in their order, in place of numbers that
+# count dropped ones. Equal rows are equal objects.
+Row = tuple[Family, str | None, str, str | None, tuple[str, ...] | None]
+
+
+class Objects(Mapping[ObjectKey, Mapping[str, str]]):
+    """The attributes of each object, read when they are first asked for.
+
+    Most objects of a snapshot are only ever compared, which their rows are enough for.
+    """
+
+    def __init__(self, rows: Mapping[ObjectKey, Row]) -> None:
+        self._rows = rows
+        self._read: dict[ObjectKey, Mapping[str, str]] = {}
+
+    def __getitem__(self, key: ObjectKey) -> Mapping[str, str]:
+        if key not in self._read:
+            self._read[key] = _read(key[1], *self._rows[key])
+        return self._read[key]
+
+    def __iter__(self) -> Iterator[ObjectKey]:
+        return iter(sorted(self._rows))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def keys(self) -> KeysView[ObjectKey]:
+        """Return the keys in no order; a dictionary's own are quick to subtract."""
+        return self._rows.keys()
+
+
+def _read(
+    name: str,
+    family: Family,
+    table: str | None,
+    values: str,
+    comment: str | None,
+    columns: tuple[str, ...] | None,
+) -> Mapping[str, str]:
+    """Return the attributes that are not NULL."""
+    told = {"table": table}
+    told.update(zip(family.attributes, json.loads(values), strict=True))
+    told["comment"] = comment
+    if columns is not None:
+        told["column order"] = json.dumps([column[len(name) + 1 :] for column in columns])
+    return {attribute: value for attribute, value in told.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The user's part of a catalog: (object type, qualified name) → its attributes.
+    """The user's part of a catalog: (object type, qualified name) → what is told of it."""
 
-    The attribute `table` names the table that an object belongs to. An attribute that is
-    not there has its default. Names are qualified but not quoted: `public.users.email`.
-    """
+    rows: Mapping[ObjectKey, Row]
 
-    objects: Mapping[ObjectKey, Mapping[str, str]]
+    @functools.cached_property
+    def objects(self) -> Mapping[ObjectKey, Mapping[str, str]]:
+        """The attributes of each object.
+
+        The attribute `table` names the table that an object belongs to. An attribute that
+        is not there has its default. Names are qualified but not quoted:
+        `public.users.email`.
+        """
+        return Objects(self.rows)
 
     @property
     def relations(self) -> frozenset[str]:
         """The qualified names of all tables, views, indexes and sequences."""
-        names = {name for object_type, name in self.objects if object_type in _RELATIONS}
-        for (object_type, name), attributes in self.objects.items():
-            if object_type == "constraint" and is_index_constraint(attributes):
-                table = attributes["table"]
+        names = {name for object_type, name in self.rows if object_type in _RELATIONS}
+        for key in self.rows:
+            object_type, name = key
+            if object_type == "constraint" and is_index_constraint(self.objects[key]):
+                table = self.objects[key]["table"]
                 names.add(f"{table.split('.')[0]}.{name.removeprefix(f'{table}.')}")
         return frozenset(names)
 
@@ -50,8 +107,8 @@ class Snapshot:
     def enums(self) -> Mapping[str, tuple[str, ...]]:
         """The labels of each enum type in their order."""
         return {
-            name: read_labels(attributes)
-            for (object_type, name), attributes in self.objects.items()
+            name: read_labels(self.objects["enum", name])
+            for object_type, name in sorted(self.rows)
             if object_type == "enum"
         }
 
@@ -78,40 +135,22 @@ def take_snapshot(connection: Connection, ignore: frozenset[str] = frozenset()) 
         present = cursor.fetchone() or ()
         families = tuple(f for f, is_present in zip(families, present, strict=True) if is_present)
         cursor.execute(SESSION + catalog_query(families))
-        rows = cursor.fetchall()
-    names = [tuple(family.attributes) for family in families]
+        answer = cursor.fetchall()
     comment_family = families.index(COMMENTS)
-    comments = {}
-    objects: dict[ObjectKey, dict[str, str]] = {}
-    keys: dict[tuple[int, int, int], ObjectKey] = {}
-    for family, object_type, name, catalog, oid, column, *values in rows:
+    comments: dict[tuple[int, int, int], str] = {}
+    columns: dict[int, list[tuple[int, str]]] = {}
+    for family, object_type, name, _, catalog, oid, column, _ in answer:
         if family == comment_family:
-            comments[int(values[0]), oid, column] = name
+            comments[catalog, oid, column] = name
+        elif object_type == "column":
+            columns.setdefault(oid, []).append((column, name))
+    rows = {}
+    for family, object_type, name, table, catalog, oid, column, values in answer:
+        if family == comment_family or name in ignore or table in ignore:
             continue
-        attributes = {
-            attribute: value
-            for attribute, value in zip(names[family], values, strict=False)
-            if value is not None
-        }
-        if name in ignore or attributes.get("table") in ignore:
-            continue
-        objects[object_type, name] = attributes
-        keys[catalog, oid, column] = (object_type, name)
-    for place, comment in comments.items():
-        if place in keys:
-            objects[keys[place]]["comment"] = comment
-    _order_columns(objects)
-    return Snapshot(dict(sorted(objects.items())))
-
-
-def _order_columns(objects: dict[ObjectKey, dict[str, str]]) -> None:
-    """Tell the columns' order of their table, in place of numbers that count dropped ones."""
-    numbers: dict[str, list[tuple[int, str]]] = {}
-    for (object_type, name), attributes in objects.items():
-        if object_type == "column":
-            table = attributes["table"]
-            number = int(attributes.pop(COLUMN_NUMBER))
-            numbers.setdefault(table, []).append((number, name[len(table) + 1 :]))
-    for (object_type, name), attributes in objects.items():
-        if object_type in ("table", "foreign table") and name in numbers:
-            attributes["column order"] = json.dumps([c for _, c in sorted(numbers[name])])
+        order = None
+        if oid in columns and object_type in _TABLES:
+            order = tuple(column_name for _, column_name in sorted(columns[oid]))
+        comment = comments.get((catalog, oid, column))
+        rows[object_type, name] = (families[family], table, values, comment, order)
+    return Snapshot(rows)
