@@ -1500,6 +1500,8 @@ def import_libraries(request: dict[str, Any]) -> None:
     repository, checkout = request["repository"], request["checkout"]
     if repository is not None:  # an editable installation leads to the user's own copy
         sys.path[:] = [moved(entry, repository, checkout) for entry in sys.path]
+    # The user's own copy is out of sight, so the interpreter has left its folders out.
+    sys.path += [path for path in request["editable_paths"] if path not in sys.path]
     sys.path[:0] = request["import_paths"]
 
 

@@ -37,6 +37,15 @@ def find_interpreter(
     )
 
 
+def editable_folders(interpreter: Path) -> Iterator[Path]:
+    """Yield the folders that editable installations add to an environment's path."""
+    for packages in interpreter.parent.parent.glob("lib/python*/site-packages"):
+        for file in sorted(packages.glob("*.pth")):
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                if line.startswith("/") and Path(line).is_dir():
+                    yield Path(line).resolve()
+
+
 def _named(option: str, environ: Mapping[str, str]) -> Interpreter:
     path = Path(option)
     if os.sep not in option:

@@ -26,6 +26,7 @@ from gatekeeper.probe.attempts import (
     next_attempt,
     values_of,
 )
+from gatekeeper.probe.interpreter import editable_folders
 from gatekeeper.probe.protocol import (
     Fate,
     Launch,
@@ -218,9 +219,20 @@ def _start_message(launch: Launch, attempt: Attempt, target: Target) -> dict[str
         "version_folders": folders,
         "working_directory": str(layout.working_directory(checkout, project)),
         "import_paths": [str(path) for path in layout.import_paths(checkout, project)],
+        "editable_paths": _editable_paths(launch, checkout),
         "flask": None if attempt.flask is None else attempt.flask.value,
         "prefers_async": attempt.prefers_async,
     }
+
+
+def _editable_paths(launch: Launch, checkout: Path) -> list[str]:
+    """Return where editable installations in the repository lead, in the copy of it."""
+    if launch.repository is None:
+        return []
+    root = launch.repository.resolve()
+    folders = editable_folders(launch.interpreter.path)
+    inside = (folder.relative_to(root) for folder in folders if folder.is_relative_to(root))
+    return [str(checkout / folder) for folder in inside if (checkout / folder).is_dir()]
 
 
 class _Process:

@@ -2,9 +2,12 @@
 
 As root: an unprivileged account that exists already, no supplementary groups, no new
 privileges and, where the kernel permits it, mount and process namespaces of its own. They
-hide gatekeeper's processes, end every child with the first, and make an interpreter
-reachable that lies in a home the account cannot enter, without changing that home.
-As anyone else: ourselves, with no new privileges.
+hide gatekeeper's processes and the user's own files, end every child with the first, and
+make an interpreter reachable that lies in a home the account cannot enter, without
+changing that home. Without namespaces the user's files are closed to others meanwhile.
+
+As anyone else: ourselves, with no new privileges. Nothing is hidden then: the code has our
+own rights, so it could open again whatever we close.
 """
 
 from __future__ import annotations
@@ -21,12 +24,14 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import ProbeError
+from gatekeeper.probe.interpreter import editable_folders
+from gatekeeper.probe.workspace import keep_closed, private_folders, without_needed
 
 PASSED_ON = ("LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 KILL_ROUNDS = 20
@@ -61,14 +66,30 @@ def open_sandbox(
     environ: Mapping[str, str],
     variables: Mapping[str, str],
 ) -> Iterator[Sandbox]:
-    """Make the private folder and hand the checkout over; end everything afterwards."""
+    """Make the private folder and hand the checkout over; end everything afterwards.
+
+    The user's own `repository` is out of the code's sight meanwhile.
+    """
     account = _choose_account()
-    with open_run_directory("gatekeeper-probe-", _shared_folder(account)) as private:
+    hidden = () if account is None else private_folders(repository, environ)
+    with (
+        open_run_directory("gatekeeper-probe-", _shared_folder(account, hidden)) as private,
+        contextlib.ExitStack() as stack,
+    ):
         for name in ("home", "tmp"):
             (private / name).mkdir()
-        needed = (*_paths_of(interpreter), checkout)
-        account, command = _choose_command(account, needed, private, repository)
-        if account is not None:
+        if account is None:
+            command = _as_ourselves()
+        else:
+            read = _paths_of(interpreter, repository)
+            if has_namespaces():
+                command = _in_namespaces(account, read, checkout, hidden, private)
+            else:
+                command = _as_account(account, (*read, checkout))
+                # An environment of our own in the repository may run the server.
+                used = (*read, checkout, private.resolve(), Path(sys.prefix).resolve())
+                for folder in without_needed(hidden, used):
+                    stack.enter_context(keep_closed(folder, account.uid))
             private.chmod(0o755)
             hand_over(private / "home", account)
             hand_over(private / "tmp", account)
@@ -126,30 +147,41 @@ def _choose_account() -> Account | None:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-def _choose_command(
-    account: Account | None, needed: Iterable[Path], private: Path, repository: Path | None
-) -> tuple[Account | None, tuple[str, ...]]:
+def _as_ourselves() -> tuple[str, ...]:
     setpriv = shutil.which("setpriv")
-    if account is None:
-        if setpriv is None:
-            return None, ()
-        return None, (setpriv, "--no-new-privs", "--pdeathsig", "KILL", "--")
+    return () if setpriv is None else (setpriv, "--no-new-privs", "--pdeathsig", "KILL", "--")
+
+
+def _find_setpriv() -> str:
+    setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise ProbeError(
             "the project's code is not run as root, and `setpriv` is missing to change that",
             fix="Install util-linux, or run gatekeeper as an unprivileged user.",
         )
-    needed = tuple(needed)
-    if has_namespaces():
-        return account, _in_namespaces(setpriv, account, needed, private)
-    if _blocked(needed, account):
-        account = _owner_of_workspace(repository, needed, account)
-    return account, _as_account(setpriv, account)
+    return setpriv
 
 
-def _as_account(setpriv: str, account: Account) -> tuple[str, ...]:
+def _as_account(account: Account, needed: Iterable[Path]) -> tuple[str, ...]:
+    """Return a command that becomes the account, which must reach what is needed itself.
+
+    No other account takes its place: the workspace's owner could write into the workspace
+    and into what the runner's later steps read.
+    """
+    for path, closed in _blocked(needed, account).items():
+        raise ProbeError(
+            f"the account `{account.name}`, which runs the project's code, cannot enter {closed}",
+            where=str(path),
+            fix="Put the interpreter and the checkout where other accounts can read them, run "
+            "gatekeeper as an unprivileged user, or permit namespaces "
+            "(`docker run --cap-add SYS_ADMIN`).",
+        )
+    return _become(account)
+
+
+def _become(account: Account) -> tuple[str, ...]:
     return (
-        setpriv,
+        _find_setpriv(),
         f"--reuid={account.uid}",
         f"--regid={account.gid}",
         "--clear-groups",
@@ -161,35 +193,47 @@ def _as_account(setpriv: str, account: Account) -> tuple[str, ...]:
 
 
 def _in_namespaces(
-    setpriv: str, account: Account, needed: tuple[Path, ...], private: Path
+    account: Account,
+    read: tuple[Path, ...],
+    checkout: Path,
+    hidden: tuple[Path, ...],
+    private: Path,
 ) -> tuple[str, ...]:
-    """Return a command that hides closed folders and shows what is needed of them.
+    """Return a command that hides folders and shows what is needed of them.
 
-    An empty folder with mode 0755 is laid over the closed one, in this process's view
-    only; what is needed is bound back to its place.
+    Hidden are those that the account must not look into and those that it cannot enter. An
+    empty folder with mode 0755 is laid over each, in this process's view only; what is
+    needed is bound back to its place, for reading alone but for the checkout.
     """
-    blocked = _blocked(needed, account)
+    needed = (*read, checkout)
+    # A repository that is an environment itself hides its git directory only.
+    laid_bare = [private.resolve(), *(path for path in needed if path in hidden)]
+    covers = {*without_needed(hidden, laid_bare), *_blocked(needed, account).values()}
+    shown = [path for path in needed if covers.intersection(path.parents)]
+    stages = {path: private / "stage" / str(number) for number, path in enumerate(shown)}
     lines = ["set -e", "umask 022"]
-    for number, path in enumerate(blocked):
-        stage = private / "stage" / str(number)
+    for path, stage in stages.items():
         stage.mkdir(parents=True)
         lines.append(f"mount --bind {shlex.quote(str(path))} {shlex.quote(str(stage))}")
-    for closed in dict.fromkeys(blocked.values()):
-        lines.append(f"mount -t tmpfs -o mode=0755,size=1m tmpfs {shlex.quote(str(closed))}")
-    for number, path in enumerate(blocked):
+    # Outer folders first: one may be hidden in what was shown of another.
+    for path in sorted({*covers, *shown}, key=lambda path: len(path.parts)):
         place = shlex.quote(str(path))
-        stage = private / "stage" / str(number)
-        lines.append(f"mkdir -p {place}")
-        lines.append(f"mount --bind {shlex.quote(str(stage))} {place}")
+        if path in covers:
+            lines.append(f"[ ! -d {place} ] || mount -t tmpfs -o mode=0755,size=1m tmpfs {place}")
+            continue
+        stage_name = shlex.quote(str(stages[path]))
+        lines += [f"mkdir -p {place}", f"mount --bind {stage_name} {place}", f"umount {stage_name}"]
+        if path in read:
+            lines.append(f"mount -o remount,bind,ro {place}")
     # The shell stays as the first process: a first process ignores its own signals.
     lines += ["set +e", '"$@"', "exit $?"]
     unshare = shutil.which("unshare") or "unshare"
     return (
-        *(setpriv, "--pdeathsig", "KILL", "--"),
+        *(_find_setpriv(), "--pdeathsig", "KILL", "--"),
         *(unshare, "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
         *("sh", "-c", "\n".join(lines), "sh"),
         *("env", "-u", "PWD", "-u", "OLDPWD", "-u", "SHLVL", "-u", "_"),
-        *_as_account(setpriv, account),
+        *_become(account),
     )
 
 
@@ -211,23 +255,34 @@ def has_namespaces() -> bool:
     return ended.returncode == 0
 
 
-def _paths_of(interpreter: Path) -> tuple[Path, ...]:
-    """Return the folders that an interpreter needs, without running it."""
+def _paths_of(interpreter: Path, repository: Path | None) -> tuple[Path, ...]:
+    """Return the folders that an interpreter needs, without running it.
+
+    An environment in the repository may be its author's making and name any folder: it is
+    believed where there is a Python. Its editable installations lead to the repository, of
+    which the code gets a copy.
+    """
     environment = interpreter.parent.parent
-    folders = [environment.resolve(), interpreter.resolve().parent.parent]
+    programs = [interpreter.resolve().parent]
     configuration = environment / "pyvenv.cfg"
     if configuration.is_file():
         for line in configuration.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition("=")
             if key.strip() == "home" and value.strip():
-                folders.append(Path(value.strip()).resolve().parent)
-    for packages in environment.glob("lib/python*/site-packages"):
-        for file in packages.glob("*.pth"):
-            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                if line.startswith("/") and Path(line).is_dir():
-                    folders.append(Path(line).resolve())
-    kept = [folder for folder in dict.fromkeys(folders) if folder != Path("/")]
+                programs.append(Path(value.strip()).resolve())
+    homes = [folder.parent for folder in programs if any(folder.glob("py*[0-9]"))]
+    folders = [environment.resolve(), *homes]
+    if repository is None or not interpreter.is_relative_to(repository):
+        folders += (f for f in editable_folders(interpreter) if not _is_inside(f, repository))
+    left_out = {Path("/")}
+    if environment != repository:  # no link makes an environment of the whole repository
+        left_out.add(repository or Path("/"))
+    kept = [folder for folder in dict.fromkeys(folders) if folder not in left_out]
     return tuple(f for f in kept if not any(other in f.parents for other in kept))
+
+
+def _is_inside(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.is_relative_to(folder)
 
 
 def _blocked(needed: Iterable[Path], account: Account) -> dict[Path, Path]:
@@ -249,29 +304,16 @@ def _may_enter(folder: Path, account: Account) -> bool:
     return bool(status.st_mode & stat.S_IXOTH)
 
 
-def _owner_of_workspace(
-    repository: Path | None, needed: tuple[Path, ...], account: Account
-) -> Account:
-    """Return the workspace's owner, who can reach what `nobody` cannot."""
-    if repository is not None:
-        status = repository.stat()
-        owner = Account(f"uid {status.st_uid}", status.st_uid, status.st_gid)
-        if owner.uid != 0 and not _blocked(needed, owner):
-            return owner
-    path, closed = next(iter(_blocked(needed, account).items()))
-    raise ProbeError(
-        f"the account `{account.name}`, which runs the project's code, cannot enter {closed}",
-        where=str(path),
-        fix="Put the interpreter and the checkout where other accounts can read them, run "
-        "gatekeeper as an unprivileged user, or permit namespaces "
-        "(`docker run --cap-add SYS_ADMIN`).",
-    )
+def _shared_folder(account: Account | None, hidden: Collection[Path]) -> Path | None:
+    """Return where the private folder goes; None for the usual place.
 
-
-def _shared_folder(account: Account | None) -> Path | None:
-    """Return where the private folder goes; None for the usual place."""
-    usual = Path(tempfile.gettempdir())
-    if account is None or all(_may_enter(f, account) for f in (usual, *usual.parents)):
+    That must be open to the account, and not be hidden from it.
+    """
+    usual = Path(tempfile.gettempdir()).resolve()
+    if account is None:
+        return None
+    places = (usual, *usual.parents)
+    if all(_may_enter(f, account) and f not in hidden for f in places):
         return None
     return Path("/tmp")
 

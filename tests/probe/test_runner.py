@@ -17,8 +17,9 @@ import pytest
 
 from gatekeeper.errors import ProbeError
 from gatekeeper.model import Direction, StepError
-from gatekeeper.probe.protocol import Fate, Origin, ProbeStep, RequestedStep
+from gatekeeper.probe.protocol import Fate, Interpreter, Origin, ProbeStep, RequestedStep
 from gatekeeper.probe.runner import open_probe
+from tests.probe.conftest import PYTHON
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -538,6 +539,7 @@ from pathlib import Path, PosixPath
 from gatekeeper.model import Direction, Project
 from gatekeeper.probe.protocol import Interpreter, Launch, RequestedStep, Target
 from gatekeeper.probe.runner import open_probe
+from tests.probe.conftest import PYTHON
 
 launch = Launch(
     {launched.interpreter!r},
@@ -571,6 +573,30 @@ def marked(folder: Path) -> list[int]:
             if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
     return found
+
+
+def test_editable_installation_in_the_repository_leads_to_the_copy(launch, probe_server, tmp_path):
+    """The interpreter leaves its folder out: the user's own repository is out of sight."""
+    repository = tmp_path / "repository"
+    environment = tmp_path / "environment"
+    launched = launch("sync_ini")
+    for root, color in ((repository, "old"), (launched.checkout, "new")):
+        (root / "libs/paint/paint").mkdir(parents=True)
+        (root / "libs/paint/paint/__init__.py").write_text(f"COLOR = {color!r}\n")
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin/python"
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    ours, packages = (
+        subprocess.run([one, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        for one in (PYTHON, python)
+    )
+    Path(packages, "editable.pth").write_text(f"{ours}\n{repository}/libs/paint\n")
+    put(launched.checkout / "migrations/env.py", "from alembic", "import paint\nfrom alembic")
+    with (launched.checkout / "migrations/env.py").open("a") as env:
+        env.write("\nassert paint.COLOR == 'new', paint.__file__\n")
+    launched = replace(launched, interpreter=Interpreter(python, "test"), repository=repository)
+    with open_probe(launched, probe_server.new_target) as probe:
+        assert probe.run(probe_server.new_target(), up("a001")).error is None
 
 
 # --- What cannot be run --------------------------------------------------------------

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gatekeeper.errors import ProbeError
+from gatekeeper.errors import Interrupted, ProbeError
 from gatekeeper.probe import sandbox
 from gatekeeper.probe.sandbox import Account, open_sandbox
+from gatekeeper.probe.workspace import keep_closed
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
 NOBODY = Account("nobody", 65534, 65534)
@@ -87,27 +92,257 @@ def test_interpreter_in_a_closed_home_is_reachable(checkout, tmp_path):
     assert home.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.fixture(params=["namespaces", "plain"])
+def confinement(request, monkeypatch) -> str:
+    """Both ways: with namespaces of its own, and as in a container that forbids them."""
+    if request.param == "plain":
+        monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
+    return str(request.param)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other accounts can reach; those of pytest are closed."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def workspace(open_folder: Path) -> Path:
+    """A repository as actions/checkout leaves it, readable by everybody."""
+    root = open_folder / "shop"
+    for name in (".git/config", "alembic.ini", "gha-creds.json"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("secret")
+    return root
+
+
+def look(
+    repository: Path, checkout: Path, *names: str, python: str = "/usr/bin/python3", **environ: str
+) -> dict[str, str]:
+    """Return what each name turned out to be for the project's code."""
+    script = """
+import json, os, sys
+seen = {}
+for name in sys.argv[1:]:
+    try:
+        is_folder = os.path.isdir(name)
+        seen[name] = " ".join(sorted(os.listdir(name))) if is_folder else open(name).read()
+    except OSError as error:
+        seen[name] = type(error).__name__
+print(json.dumps(seen))
+"""
+    environ = {"PATH": os.environ["PATH"], **environ}
+    with open_sandbox(Path(python), checkout, repository, environ, {}) as box:
+        done = subprocess.run(
+            [*box.command, python, "-c", script, *names],
+            env=dict(box.environment),
+            cwd=box.private,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+HIDDEN = {"namespaces": "FileNotFoundError", "plain": "PermissionError"}
+
+
 @as_root
-def test_without_namespaces_the_account_alone(checkout, tmp_path, monkeypatch):
+def test_the_users_repository_is_out_of_sight(confinement, workspace, open_folder):
+    """Its files and the job's token, which every account of the machine may read."""
+    workspace.chmod(0o2775)
+    checkout = a_copy(open_folder)
+    names = (f"{workspace}/.git/config", f"{workspace}/gha-creds.json")
+    seen = look(workspace, checkout, *names, f"{checkout}/file")
+    assert seen == {**dict.fromkeys(names, HIDDEN[confinement]), f"{checkout}/file": "x"}
+    assert stat.S_IMODE(workspace.stat().st_mode) == 0o2775
+
+
+@as_root
+def test_an_environment_in_the_repository_is_all_that_is_seen_of_it(
+    confinement, workspace, open_folder
+):
+    command = ["/usr/bin/python3", "-m", "venv", "--without-pip", str(workspace / ".venv")]
+    subprocess.run(command, check=True)
+    (workspace / ".git").chmod(0o755)
+    python = str(workspace / ".venv/bin/python")
+    names = (str(workspace), f"{workspace}/.git/config", f"{workspace}/.venv/pyvenv.cfg")
+    seen = look(workspace, a_copy(open_folder), *names, python=python)
+    assert seen[names[1]] == HIDDEN[confinement]
+    assert seen[names[2]].startswith("home = ")
+    if confinement == "namespaces":
+        assert seen[names[0]] == ".venv"
+    assert stat.S_IMODE((workspace / ".git").stat().st_mode) == 0o755
+
+
+@as_root
+def test_an_environment_in_the_repository_cannot_be_written(workspace, open_folder):
+    command = ["/usr/bin/python3", "-m", "venv", "--without-pip", str(workspace / ".venv")]
+    subprocess.run(command, check=True)
+    (workspace / ".venv").chmod(0o777)
+    python = workspace / ".venv/bin/python"
+    with open_sandbox(python, a_copy(open_folder), workspace, dict(os.environ), {}) as box:
+        done = subprocess.run(
+            [*box.command, "touch", workspace / ".venv/left"], capture_output=True, check=False
+        )
+    assert b"Read-only file system" in done.stderr
+    assert not (workspace / ".venv/left").exists()
+
+
+@as_root
+def test_the_git_directory_of_a_linked_work_tree_is_out_of_sight(
+    confinement, workspace, open_folder
+):
+    linked = open_folder / "linked"
+    linked.mkdir()
+    (workspace / ".git/worktrees/linked").mkdir(parents=True)
+    (linked / ".git").write_text(f"gitdir: {workspace}/.git/worktrees/linked\n")
+    name = f"{workspace}/.git/config"
+    seen = look(linked, a_copy(open_folder), name, f"{linked}/.git")
+    assert seen == {name: HIDDEN[confinement], f"{linked}/.git": HIDDEN[confinement]}
+
+
+@as_root
+def test_the_temporary_folder_of_the_runner_is_out_of_sight(confinement, workspace, open_folder):
+    """actions/checkout v6 keeps the token there."""
+    temporary = open_folder / "runner_temp"
+    temporary.mkdir()
+    (temporary / "git-credentials.config").write_text("secret")
+    name = f"{temporary}/git-credentials.config"
+    seen = look(workspace, a_copy(open_folder), name, RUNNER_TEMP=str(temporary))
+    assert seen == {name: HIDDEN[confinement]}
+
+
+@as_root
+def test_a_copy_inside_the_repository_stays_visible(confinement, workspace, open_folder):
+    """As with a TMPDIR in it; its `.git` is hidden all the same."""
+    checkout = a_copy(workspace)
+    names = (f"{checkout}/file", f"{workspace}/.git/config")
+    seen = look(workspace, checkout, *names)
+    assert seen == {names[0]: "x", names[1]: HIDDEN[confinement]}
+
+
+@as_root
+def test_an_environment_of_the_authors_making_shows_no_folder_of_its_choice(workspace, open_folder):
+    closed = open_folder / "closed"
+    (closed / "bin").mkdir(parents=True)
+    (closed / "token").write_text("secret")
+    closed.chmod(0o700)
+    packages = workspace / ".venv/lib/python3/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "x.pth").write_text(f"{closed / 'bin'}\n{workspace}\n")
+    (workspace / ".venv/bin").mkdir()
+    (workspace / ".venv/bin/python").symlink_to("/usr/bin/python3")
+    (workspace / ".venv/pyvenv.cfg").write_text(f"home = {closed / 'bin'}\n")
+    names = (f"{closed}/bin", f"{closed}/token", f"{workspace}/.git/config")
+    with open_sandbox(
+        workspace / ".venv/bin/python", a_copy(open_folder), workspace, dict(os.environ), {}
+    ) as box:
+        done = subprocess.run([*box.command, "cat", *names], capture_output=True, check=False)
+    assert done.stdout == b""
+    assert len(done.stderr.splitlines()) == 3
+
+
+@as_root
+def test_the_mode_comes_back_however_it_ends(workspace, open_folder, monkeypatch):
     monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
-    tmp_path.parent.chmod(0o755)
-    account, command = sandbox._choose_command(NOBODY, (Path("/usr/bin"),), tmp_path, None)
-    assert account == NOBODY
-    seen = subprocess.run([*command, "id", "-u"], capture_output=True, text=True, check=True)
-    assert seen.stdout == "65534\n"
+    workspace.chmod(0o751)
+    checkout = a_copy(open_folder)
+
+    def interrupted() -> None:
+        with (
+            open_sandbox(Path("/usr/bin/python3"), checkout, workspace, {}, {}),
+            open_sandbox(Path("/usr/bin/python3"), checkout, workspace, {}, {}),
+        ):
+            assert stat.S_IMODE(workspace.stat().st_mode) == 0o700
+            raise Interrupted("stopped")
+
+    with pytest.raises(Interrupted):
+        interrupted()
+    assert stat.S_IMODE(workspace.stat().st_mode) == 0o751
 
 
 @as_root
-def test_without_namespaces_the_owner_of_the_workspace():
-    with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        (home / "python").mkdir()
-        with pytest.raises(ProbeError) as raised:
-            sandbox._owner_of_workspace(home, (home / "python",), NOBODY)
-        assert f"`nobody`, which runs the project's code, cannot enter {home}" in raised.value.what
-        os.chown(home, 1001, 1001)
-        owner = sandbox._owner_of_workspace(home, (home / "python",), NOBODY)
-    assert owner == Account("uid 1001", 1001, 1001)
+def test_a_folder_stays_closed_until_the_last_run_has_ended(workspace):
+    """Two runs at once: the first to end waits with the mode that it took off."""
+    script = f"""
+import sys
+from pathlib import Path
+from gatekeeper.probe.workspace import keep_closed
+
+with keep_closed(Path({str(workspace)!r}), 65534):
+    print("closed", flush=True)
+    sys.stdin.read()
+"""
+    workspace.chmod(0o755)
+    package = str(Path(sandbox.__file__).parents[2])
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONPATH": package},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as first,
+        keep_closed_after(first, workspace),
+    ):
+        assert first.stdin is not None
+        first.stdin.close()
+        with pytest.raises(subprocess.TimeoutExpired):
+            first.wait(0.3)
+        assert stat.S_IMODE(workspace.stat().st_mode) == 0o700
+    assert stat.S_IMODE(workspace.stat().st_mode) == 0o755
+
+
+@contextlib.contextmanager
+def keep_closed_after(first: subprocess.Popen[bytes], folder: Path) -> Iterator[None]:
+    assert first.stdout is not None
+    assert first.stdout.readline() == b"closed\n"
+    with keep_closed(folder, NOBODY.uid):
+        yield
+
+
+@as_root
+def test_a_repository_of_the_accounts_own_is_refused_where_it_cannot_be_hidden(
+    workspace, open_folder, monkeypatch
+):
+    monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
+    os.chown(workspace, NOBODY.uid, NOBODY.gid)
+    with (
+        pytest.raises(ProbeError) as raised,
+        open_sandbox(Path("/usr/bin/python3"), a_copy(open_folder), workspace, {}, {}),
+    ):
+        pass
+    assert "it belongs to the account that runs the project's code" in raised.value.what
+    assert raised.value.where == str(workspace)
+
+
+@as_root
+def test_what_the_account_cannot_reach_is_refused_without_namespaces(open_folder, monkeypatch):
+    """Not run as the workspace's owner, who could write to later steps."""
+    monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
+    closed = open_folder / "closed"
+    checkout = a_copy(closed)
+    closed.chmod(0o700)
+    os.chown(closed, 1001, 1001)
+    with (
+        pytest.raises(ProbeError) as raised,
+        open_sandbox(Path("/usr/bin/python3"), checkout, closed, {}, {}),
+    ):
+        pass
+    assert raised.value.what == (
+        f"the account `nobody`, which runs the project's code, cannot enter {closed}"
+    )
+    assert "--cap-add SYS_ADMIN" in str(raised.value.fix)
+
+
+def a_copy(folder: Path) -> Path:
+    checkout = folder / "copy"
+    checkout.mkdir(parents=True)
+    (checkout / "file").write_text("x")
+    return checkout
 
 
 def test_folder_of_a_killed_run_is_swept_and_a_living_one_is_not(checkout):
