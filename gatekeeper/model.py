@@ -168,6 +168,8 @@ class Statement:
     observed, as outside a transaction. `lock_timeout_ms` is the setting in force when the
     statement ended, 0 for "wait for ever", None where it was not observed.
     `committed` is None where the fate of the statement's transaction is unknown.
+    `is_unseen` marks one that stands for what was sent and not recorded: `sql` is a comment
+    that says so, the locks and rewrites are what the next statement showed.
     """
 
     revision: str | None
@@ -185,6 +187,7 @@ class Statement:
     lock_timeout_ms: int | None
     committed: bool | None
     parameters: str | None = None
+    is_unseen: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,8 @@ class Step:
     another session), `committed` (not everything that the step wrote was rolled back or
     left open), `left_open` (a transaction of the step's is still open after env.py came
     to its end), `invalid_indexes` (indexes that became invalid, qualified names).
+    `ended_transaction` tells whether a statement ran in another transaction of Alembic's
+    connection than the one in which Alembic wrote the version; None where that is unknown.
     """
 
     revision: str
@@ -225,6 +230,7 @@ class Step:
     committed: bool | None = None
     left_open: bool | None = None
     invalid_indexes: tuple[str, ...] | None = None
+    ended_transaction: bool | None = None
 
 
 class DifferenceKind(enum.Enum):
@@ -276,6 +282,7 @@ class RehearsedRevision:
     round_trip: tuple[Difference, ...] | None
     second_upgrade: tuple[Difference, ...] | None
     relations_before: frozenset[str] = field(default=frozenset(), repr=False)
+    foreign_keys_before: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -322,7 +329,8 @@ class Rehearsal:
     `deploy` is the deploy pass in the order of execution: the new revisions in one go,
     with the transactions that env.py chooses. In an audit there is no deploy pass and
     `deploy` holds the stairway's first upgrades. `relations_before` are the qualified
-    names of the relations that existed at the base. `project` says how the project was
+    names of the relations that existed at the base, `foreign_keys_before` their foreign
+    keys (the referencing relation, the referenced one). `project` says how the project was
     run (interpreter, variables that had to be set), one line each.
     """
 
@@ -335,6 +343,7 @@ class Rehearsal:
     enums_before: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     project: tuple[str, ...] = ()
     seconds: float = 0.0
+    foreign_keys_before: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
 
     def of(self, revision: str) -> RehearsedRevision | None:
         """Return the stairway of a revision, None where it was not rehearsed."""

@@ -6,6 +6,7 @@ inside a PL/pgSQL block is not looked at: such a statement changes "maybe" (None
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import re
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,10 @@ class Kind(enum.Enum):
     UPDATE = "UPDATE"
     DELETE = "DELETE"
     SELECT = "SELECT"
+    VACUUM_FULL = "VACUUM FULL"
+    CLUSTER = "CLUSTER"
+    REINDEX = "REINDEX"
+    REFRESH = "REFRESH MATERIALIZED VIEW"
     SET = "SET"
     TRANSACTION = "transaction control"
     BLOCK = "DO"
@@ -124,6 +129,40 @@ def shorten(sql: str, width: int = 80) -> str:
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
+def make_concurrent(sql: str, like: ParsedStatement) -> tuple[str, ...]:
+    """Return the statements of a text that build or drop the same index, made CONCURRENTLY.
+
+    DROP INDEX CONCURRENTLY takes one name and no CASCADE, so there is one for each index.
+    """
+    with contextlib.suppress(postgast.PgQueryError):
+        tree = postgast.parse(sql.replace("%%", "%"))
+        found = [each.stmt for each in tree.stmts if _read(each.stmt) == like]
+        return tuple(text for each in found[:1] for text in _concurrently(each))
+    return ()
+
+
+def _concurrently(wrapped: Any) -> Iterator[str]:
+    node = getattr(wrapped, wrapped.WhichOneof("node"))
+    node.concurrent = True
+    if wrapped.WhichOneof("node") == "index_stmt":
+        if node.access_method == "btree":
+            node.access_method = ""  # the grammar writes it out where the text did not
+        yield postgast.deparse(_alone(wrapped))
+        return
+    node.behavior = postgast.pg_query_pb2.DROP_RESTRICT
+    names = list(node.objects)
+    for name in names:
+        del node.objects[:]
+        node.objects.append(name)
+        yield postgast.deparse(_alone(wrapped))
+
+
+def _alone(wrapped: Any) -> Any:
+    tree = postgast.pg_query_pb2.ParseResult()
+    tree.stmts.add().stmt.CopyFrom(wrapped)
+    return tree
+
+
 def plain_name(name: str) -> str:
     """Return a name as two spellings of it agree: without quotes and without `public.`."""
     return name.replace('"', "").removeprefix("public.")
@@ -163,10 +202,10 @@ def _bind(sql: str, value: str) -> str:
 # What does not change the schema among the statements that have no kind of their own.
 _CHANGES_NOTHING = frozenset(
     {
-        "variable_show_stmt", "explain_stmt", "lock_stmt", "vacuum_stmt", "check_point_stmt",
+        "variable_show_stmt", "explain_stmt", "lock_stmt", "check_point_stmt",
         "listen_stmt", "unlisten_stmt", "notify_stmt", "discard_stmt", "prepare_stmt",
         "deallocate_stmt", "constraints_set_stmt", "declare_cursor_stmt", "fetch_stmt",
-        "close_portal_stmt", "load_stmt", "refresh_mat_view_stmt",
+        "close_portal_stmt", "load_stmt",
     }
 )  # fmt: skip
 _ENDS_TRANSACTION = {
@@ -255,6 +294,8 @@ def _read(wrapped: Any) -> ParsedStatement:
             )
         case "comment_stmt":
             return _read_comment(node)
+        case "vacuum_stmt" | "cluster_stmt" | "reindex_stmt" | "refresh_mat_view_stmt":
+            return _read_maintenance(node_name, node)
         case _:
             return ParsedStatement(
                 Kind.OTHER,
@@ -282,11 +323,29 @@ def _read_select(node: Any) -> ParsedStatement:
             changes_schema=True,
         )
     nested = {type(child).__name__ for _, child in postgast.walk(node)}
+    calls = [_dotted(c.funcname) for _, c in postgast.walk(node) if type(c).__name__ == "FuncCall"]
     return ParsedStatement(
         Kind.SELECT,
         relations=tuple(_ranges(node)),
+        changes_schema=None if any(_may_change_schema(name) for name in calls) else False,
         changes_rows=bool(nested & {"InsertStmt", "UpdateStmt", "DeleteStmt"}),
     )
+
+
+# PostgreSQL's own functions that migrations call; another one may do anything.
+_HARMLESS = frozenset(
+    {
+        "setval", "nextval", "currval", "set_config", "current_setting", "version", "now",
+        "count", "sum", "min", "max", "avg", "array_agg", "string_agg", "json_agg", "jsonb_agg",
+        "bool_and", "bool_or", "lower", "upper", "length", "trim", "btrim", "substr", "replace",
+        "concat", "format", "unnest", "generate_series", "row_number", "abs", "round", "to_char",
+        "format_type", "obj_description", "col_description", "quote_ident",
+    }
+)  # fmt: skip
+
+
+def _may_change_schema(function: str) -> bool:
+    return not function.startswith(("pg_", "has_")) and function not in _HARMLESS
 
 
 def _read_create_table(node: Any) -> ParsedStatement:
@@ -343,10 +402,17 @@ def _read_alter_table(node: Any) -> ParsedStatement:
     )
 
 
+_SERIAL = ("serial", "serial2", "serial4", "serial8")
+
+
 def _added_column(definition: Any) -> AddedColumn:
     name_of = postgast.pg_query_pb2.ConstrType.Name
-    constraints = {name_of(each.constraint.contype) for each in definition.constraints}
-    is_serial = _dotted(definition.type_name.names).endswith(("serial", "serial4", "serial8"))
+    constraints = {
+        name_of(each.constraint.contype)
+        for each in definition.constraints
+        if not each.constraint.raw_expr.a_const.isnull  # DEFAULT NULL is none
+    }
+    is_serial = _dotted(definition.type_name.names).endswith(_SERIAL)
     return AddedColumn(
         definition.colname,
         not_null=bool(constraints & {"CONSTR_NOTNULL", "CONSTR_PRIMARY"}),
@@ -398,6 +464,34 @@ def _read_rename(node: Any) -> ParsedStatement:
         new_name=node.newname if renames_relation else None,
         changes_schema=True,
     )
+
+
+def _read_maintenance(node_name: str, node: Any) -> ParsedStatement:
+    """Read what works on a relation's files; CLUSTER also remembers its index."""
+    if node_name == "vacuum_stmt":
+        is_full = any(
+            option.def_elem.defname == "full" and option.def_elem.arg.string.sval not in _OFF
+            for option in node.options
+        )
+        kind = Kind.VACUUM_FULL if is_full else Kind.OTHER
+        return ParsedStatement(kind, relations=tuple(_ranges(node)))
+    if node_name == "cluster_stmt":
+        return ParsedStatement(Kind.CLUSTER, relations=tuple(_ranges(node)), changes_schema=True)
+    if node_name == "refresh_mat_view_stmt":
+        return ParsedStatement(
+            Kind.REFRESH, relations=(_range(node.relation),), concurrently=node.concurrent
+        )
+    target = tuple(_ranges(node))
+    is_index = postgast.pg_query_pb2.ReindexObjectType.Name(node.kind) == "REINDEX_OBJECT_INDEX"
+    return ParsedStatement(
+        Kind.REINDEX,
+        relations=() if is_index else target,
+        names=target if is_index else (),
+        concurrently=any(each.def_elem.defname == "concurrently" for each in node.params),
+    )
+
+
+_OFF = ("false", "off", "0")
 
 
 def _read_comment(node: Any) -> ParsedStatement:

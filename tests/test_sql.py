@@ -12,6 +12,7 @@ from gatekeeper.sql import (
     Unparsed,
     find_name,
     is_same_name,
+    make_concurrent,
     parse,
     plain_name,
     shorten,
@@ -27,12 +28,21 @@ S = ParsedStatement
         ("SELECT 1", S(Kind.SELECT)),
         ("SELECT * FROM a JOIN s.b USING (id)", S(Kind.SELECT, relations=("a", "s.b"))),
         ("WITH q AS (SELECT 1) SELECT * FROM q", S(Kind.SELECT)),
+        ("SELECT count(*), pg_catalog.now(), setval('q', 3)", S(Kind.SELECT)),
         ("SET LOCAL lock_timeout = '4s'", S(Kind.SET, names=("lock_timeout",))),
         ("SHOW lock_timeout", S(Kind.OTHER)),
         ("SAVEPOINT a", S(Kind.OTHER)),
         ("ROLLBACK TO SAVEPOINT a", S(Kind.OTHER)),
         ("VACUUM t", S(Kind.OTHER, relations=("t",))),
-        ("REFRESH MATERIALIZED VIEW m", S(Kind.OTHER, relations=("m",))),
+        ("VACUUM (FULL off) t", S(Kind.OTHER, relations=("t",))),
+        ("VACUUM (FULL, ANALYZE) s.t", S(Kind.VACUUM_FULL, relations=("s.t",))),
+        ("REFRESH MATERIALIZED VIEW m", S(Kind.REFRESH, relations=("m",))),
+        (
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY m",
+            S(Kind.REFRESH, relations=("m",), concurrently=True),
+        ),
+        ("REINDEX TABLE t", S(Kind.REINDEX, relations=("t",))),
+        ("REINDEX INDEX CONCURRENTLY i", S(Kind.REINDEX, names=("i",), concurrently=True)),
         ("COPY t TO STDOUT", S(Kind.OTHER, relations=("t",))),
         ("BEGIN", S(Kind.TRANSACTION, transaction="BEGIN")),
         ("COMMIT", S(Kind.TRANSACTION, transaction="COMMIT")),
@@ -101,6 +111,15 @@ def test_no_change_of_the_schema(sql: str, expected: ParsedStatement) -> None:
             ),
         ),
         (
+            "ALTER TABLE t ADD a serial2 NOT NULL, ADD b int NOT NULL DEFAULT NULL",
+            S(
+                Kind.ALTER_TABLE,
+                relations=("t",),
+                types=("serial2",),
+                added_columns=(AddedColumn("a", True, True), AddedColumn("b", True, False)),
+            ),
+        ),
+        (
             "ALTER TABLE t ALTER c TYPE mood USING CASE WHEN true THEN 'a'::mood END",
             S(
                 Kind.ALTER_TABLE,
@@ -119,6 +138,7 @@ def test_no_change_of_the_schema(sql: str, expected: ParsedStatement) -> None:
         ),
         ("ALTER TABLE s.a RENAME TO b", S(Kind.ALTER_TABLE, relations=("s.a",), new_name="b")),
         ("ALTER TABLE t RENAME c TO d", S(Kind.ALTER_TABLE, relations=("t",))),
+        ("CLUSTER t USING i", S(Kind.CLUSTER, relations=("t",))),
         ("ALTER INDEX a RENAME TO b", S(Kind.OTHER)),
         ("ALTER INDEX a ATTACH PARTITION b", S(Kind.OTHER)),
         ("DROP TABLE a, s.b CASCADE", S(Kind.DROP_TABLE, relations=("a", "s.b"), cascade=True)),
@@ -206,6 +226,44 @@ def test_a_text_that_cannot_be_read_may_change_anything() -> None:
     assert statements_of("CREATE TABEL t ()") == (
         S(Kind.OTHER, changes_schema=None, changes_rows=None),
     )
+
+
+def test_a_function_of_the_users_may_change_the_schema() -> None:
+    assert statements_of("SELECT audit.add_triggers('orders')") == (
+        S(Kind.SELECT, changes_schema=None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "position", "concurrent"),
+    [
+        (
+            "SELECT 1; create unique index ix on public.orders (lower(note)) where note <> '%%'",
+            1,
+            [
+                "CREATE UNIQUE INDEX CONCURRENTLY ix ON public.orders (lower(note)) "
+                "WHERE note <> '%'"
+            ],
+        ),
+        (
+            "CREATE INDEX ON orders USING gin (tags)",
+            0,
+            ["CREATE INDEX CONCURRENTLY ON orders USING gin (tags)"],
+        ),
+        (
+            'DROP INDEX IF EXISTS a, s."B" CASCADE',
+            0,
+            [
+                "DROP INDEX CONCURRENTLY IF EXISTS a",
+                'DROP INDEX CONCURRENTLY IF EXISTS s."B"',
+            ],
+        ),
+        ("CREATE INDEX ON :table (a)", 0, []),
+    ],
+)
+def test_an_index_made_concurrently(sql: str, position: int, concurrent: list[str]) -> None:
+    like = statements_of(sql)[position]
+    assert list(make_concurrent(sql, like)) == concurrent
 
 
 @pytest.mark.parametrize("sql", ["", "  ", "-- nothing", ";"])

@@ -47,6 +47,8 @@ from gatekeeper.checks.observed import (
     locks_on,
     own_statements,
     relations_before,
+    tell_opaque,
+    tell_unseen,
     upgrades,
 )
 from gatekeeper.model import Check, CheckContext, Finding, Lock, Needs, Revision, Skipped, Statement
@@ -80,6 +82,11 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             elif held is not None and _changes_rows(seen, created):
                 yield _at_rows(revision, seen.statement, *held)
                 break
+        unknown = tell_unseen(context, revision, step) or tell_opaque(
+            own_statements(revision, step), before
+        )
+        if unknown is not None:
+            yield unknown
 
 
 def _changes_rows(seen: Seen, created: set[str]) -> bool:
@@ -91,6 +98,7 @@ def _changes_rows(seen: Seen, created: set[str]) -> bool:
 
 def _at_rows(revision: Revision, statement: Statement, ddl: Statement, lock: Lock) -> Finding:
     rows = "rows" if statement.rows is None or statement.rows < 0 else f"{statement.rows} rows"
+    rows = "1 row" if statement.rows == 1 else rows
     return at_statement(
         CHECK,
         revision,

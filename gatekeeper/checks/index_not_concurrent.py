@@ -55,30 +55,40 @@ Instead
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from gatekeeper.checks.observed import (
     Seen,
     at_statement,
+    changes_of,
     dropped_tables,
+    in_words,
     is_named,
+    join_some,
     locks_on,
     own_statements,
     relations_before,
+    tell_unseen,
     upgrades,
 )
+from gatekeeper.checks.paste import autocommit_block
+from gatekeeper.checks.written import method_of, read_calls
 from gatekeeper.lock_modes import LockMode
 from gatekeeper.model import (
     Basis,
     Check,
     CheckContext,
+    Difference,
     DifferenceKind,
+    Direction,
     Finding,
     Needs,
     Revision,
     Skipped,
+    Statement,
 )
-from gatekeeper.sql import Kind, find_name, is_same_name
+from gatekeeper.sql import Kind, find_name, is_same_name, make_concurrent
 
 CHECK = Check(
     "index-not-concurrent", "Indexes are built and dropped concurrently", "locks", Needs.REHEARSAL
@@ -104,74 +114,133 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
                 continue
             if relation is not None and not is_named(relation, gone):
                 yield _at_index(revision, statements[: position + 1], relation)
+        yield from _unexplained(context, revision, statements)
+        if (unseen := tell_unseen(context, revision, step)) is not None:
+            yield unseen
 
 
 def _table_of(context: CheckContext, revision: Revision, seen: Seen) -> str | None:
-    """Return the table of a dropped index, by the lock on it or by the catalog's change."""
+    """Return the table of a dropped index, by the catalog's change or by the lock on it."""
     before = relations_before(context, revision)
     index = seen.parsed.names[0]
-    for lock in locks_on(seen.statement, before):
-        if lock.mode is LockMode.ACCESS_EXCLUSIVE and not is_same_name(index, lock.relation):
-            return lock.relation
-    rehearsed = context.rehearsal.of(revision.revision) if context.rehearsal else None
-    for difference in (rehearsed.changes if rehearsed else None) or ():
+    for difference in changes_of(context, revision):
         missing = difference.object_type == "index" and difference.kind is DifferenceKind.MISSING
         if missing and difference.relation and is_same_name(index, difference.name):
             return find_name(difference.relation, before)
+    for lock in locks_on(seen.statement, before):
+        if lock.mode is LockMode.ACCESS_EXCLUSIVE and not is_named(
+            lock.relation, seen.parsed.names
+        ):
+            return lock.relation
     return None
+
+
+def _unexplained(
+    context: CheckContext, revision: Revision, seen: tuple[Seen, ...]
+) -> Iterator[Finding | Skipped]:
+    """Yield what there is to say of new indexes that no statement's text builds."""
+    before = relations_before(context, revision)
+    for each in changes_of(context, revision):
+        is_new = each.object_type == "index" and each.kind is DifferenceKind.LEFT
+        relation = find_name(each.relation or "", before)
+        if not is_new or relation is None or _is_written(each, seen):
+            continue
+        builder = _builder(seen, relation)
+        if builder is None:
+            yield Skipped(f"how the index `{each.name}` was built was not seen")
+            continue
+        yield at_statement(
+            CHECK,
+            revision,
+            builder,
+            f"The index `{each.name}` on `{relation}` was built by {in_words(builder)}, which took "
+            "SHARE and blocked writes until the transaction ended",
+            "Build it by `CREATE INDEX CONCURRENTLY` through `op.execute(…)`, in "
+            "`with op.get_context().autocommit_block():`, in a revision of its own.",
+            relation=relation,
+        )
+
+
+def _builder(seen: tuple[Seen, ...], relation: str) -> Statement | None:
+    """Return the statement of unknown content that took SHARE: only building an index does."""
+    for each in seen:
+        locks = locks_on(each.statement, (relation,))
+        if each.parsed.changes_schema is None and LockMode.SHARE in [lock.mode for lock in locks]:
+            return each.statement
+    return None
+
+
+def _is_written(index: Difference, seen: tuple[Seen, ...]) -> bool:
+    """Tell whether a statement that can be read builds, renames or attaches the index."""
+    bare = index.name.rpartition(".")[2]
+    for parsed, sql in ((s.parsed, s.statement.sql) for s in seen):
+        if parsed.changes_schema is None:
+            continue
+        if bare in sql or "PARTITION" in sql.upper():
+            return True
+        if parsed.kind is Kind.CREATE_INDEX and not parsed.names:
+            return True
+    return False
 
 
 def _at_index(revision: Revision, seen: tuple[Seen, ...], relation: str) -> Finding:
     """Return the finding on the last of these statements; the others tell what it ran under."""
     statement, parsed = seen[-1].statement, seen[-1].parsed
-    verb = parsed.kind.value
-    index = parsed.names[0] if parsed.names else None
     own = [lock for lock in statement.locks or () if lock.mode.blocks]
+    on_table = [lock.mode for lock in own if is_same_name(lock.relation, relation)]
     held = [
         lock.mode
         for each in seen
         for lock in each.statement.locks or ()
         if lock.mode.blocks and is_same_name(lock.relation, relation)
     ]
-    if any(is_same_name(lock.relation, relation) for lock in own):
-        mode = max(lock.mode for lock in own if is_same_name(lock.relation, relation))
+    wanted = LockMode.SHARE if parsed.kind is Kind.CREATE_INDEX else LockMode.ACCESS_EXCLUSIVE
+    if on_table:
+        # A text of several statements shows the locks of all of them.
+        mode = wanted if wanted in on_table else max(on_table)
         verbs = ("took", "blocked", "ended")
     elif statement.locks is not None and held:
         mode, verbs = max(held), ("ran under", "blocked", "ended")
     else:
-        mode = LockMode.SHARE if parsed.kind is Kind.CREATE_INDEX else LockMode.ACCESS_EXCLUSIVE
-        verbs = ("will take", "will block", "ends")
+        mode, verbs = wanted, ("will take", "will block", "ends")
+    names = join_some([f"`{name}`" for name in parsed.names])
     is_partitioned = len(own) > 1 and parsed.kind is Kind.CREATE_INDEX
     return at_statement(
         CHECK,
         revision,
         statement,
-        f"`{verb}`{f' `{index}`' if index else ''} on `{relation}` {verbs[0]} {mode.manual_name} "
-        f"and {verbs[1]} {mode.blocks} until the transaction {verbs[2]}",
-        _remedy(verb, index, relation, is_partitioned=is_partitioned),
+        f"`{parsed.kind.value}`{f' {names}' if names else ''} on `{relation}` {verbs[0]} "
+        f"{mode.manual_name} and {verbs[1]} {mode.blocks} until the transaction {verbs[2]}",
+        _remedy(revision, seen[-1], relation, is_partitioned=is_partitioned),
         basis=Basis.READ if verbs[0] == "will take" else Basis.OBSERVED,
         relation=relation,
     )
 
 
-def _remedy(verb: str, index: str | None, relation: str, *, is_partitioned: bool) -> str:
-    name = (index or "ix_…").rpartition(".")[2]
+def _remedy(revision: Revision, seen: Seen, relation: str, *, is_partitioned: bool) -> str:
     if is_partitioned:
+        name = seen.parsed.names[0] if seen.parsed.names else "ix_…"
         return (
             f"A partitioned table takes no CONCURRENTLY. Use `CREATE INDEX {name} ON ONLY "
             f"{relation} (…)`, then `CREATE INDEX CONCURRENTLY` on every partition, then "
             f"`ALTER INDEX {name} ATTACH PARTITION …` for each."
         )
-    schema, _, table = relation.rpartition(".")
-    where = f', schema="{schema}"' if schema not in ("", "public") else ""
-    call = (
-        f'op.create_index("{name}", "{table}", […]{where}, postgresql_concurrently=True, '
-        "if_not_exists=True)"
-        if verb == "CREATE INDEX"
-        else f'op.drop_index("{name}", table_name="{table}"{where}, '
-        "postgresql_concurrently=True, if_exists=True)"
-    )
-    return (
-        "In a revision of its own:\n\n"
-        f"    with op.get_context().autocommit_block():\n        {call}"
-    )
+    statements = make_concurrent(seen.statement.sql, seen.parsed)
+    if not statements:
+        return (
+            "Write it with CONCURRENTLY, in `with op.get_context().autocommit_block():`, in a "
+            "revision of its own."
+        )
+    removed = "Remove `index=True` from the column. " if _is_of_column(revision, seen) else ""
+    return f"{removed}In a revision of its own:\n\n{autocommit_block(statements)}"
+
+
+def _is_of_column(revision: Revision, seen: Seen) -> bool:
+    """Tell whether the index comes with a column: `add_column(…, Column(…, index=True))`."""
+    calls = [
+        call
+        for call in read_calls(revision, Direction.UPGRADE)
+        if method_of(call) == "add_column" and call.lineno == seen.statement.line
+    ]
+    nodes = [node for call in calls for node in ast.walk(call)]
+    return any(isinstance(node, ast.keyword) and node.arg == "index" for node in nodes)

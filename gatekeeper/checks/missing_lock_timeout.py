@@ -48,10 +48,12 @@ from collections.abc import Iterator
 
 from gatekeeper.checks.observed import (
     at_statement,
+    in_words,
     is_named,
     locks_on,
     own_statements,
     relations_before,
+    tell_unexplained,
     upgrades,
 )
 from gatekeeper.model import (
@@ -64,7 +66,7 @@ from gatekeeper.model import (
     Skipped,
     Statement,
 )
-from gatekeeper.sql import Kind, ParsedStatement, find_name, shorten
+from gatekeeper.sql import Kind, ParsedStatement, find_name
 
 CHECK = Check(
     "missing-lock-timeout",
@@ -97,19 +99,28 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
                 break
             is_unknown = blocking and statement.lock_timeout_ms is None
             if is_unknown or (statement.locks is None and _may_block(seen.parsed, before)):
-                unseen = Skipped(f"the locks of `{shorten(statement.sql, 60)}` were not observed")
+                unseen = Skipped(f"the locks of {in_words(statement)} were not observed")
         else:
+            unseen = unseen or tell_unexplained(context, revision, step)
             if unseen is not None:
                 yield unseen
 
 
 def _may_block(parsed: ParsedStatement, before: frozenset[str]) -> bool:
     """Tell whether a statement whose locks were not seen may block a relation of `before`."""
-    if parsed.concurrently or not parsed.changes_schema:
+    if parsed.concurrently or (parsed.changes_schema is False and parsed.kind not in _LOCKING):
         return False
+    if parsed.changes_schema is None:
+        return True
+    if parsed.kind in _LOCKING and not (parsed.relations or parsed.names):
+        return True  # all tables
     names = (*parsed.relations, *parsed.references)
     by_name = any(find_name(name, before) is not None for name in names)
-    return by_name or parsed.kind is Kind.DROP_INDEX or parsed.cascade
+    by_index = parsed.kind in (Kind.DROP_INDEX, Kind.REINDEX) and bool(parsed.names)
+    return by_name or by_index or parsed.cascade
+
+
+_LOCKING = (Kind.VACUUM_FULL, Kind.CLUSTER, Kind.REINDEX, Kind.REFRESH)
 
 
 def _at_lock(revision: Revision, statement: Statement, lock: Lock) -> Finding:
@@ -117,7 +128,7 @@ def _at_lock(revision: Revision, statement: Statement, lock: Lock) -> Finding:
         CHECK,
         revision,
         statement,
-        f"`{shorten(statement.sql, 60)}` took {lock.mode.manual_name} on `{lock.relation}` and "
+        f"{in_words(statement)} took {lock.mode.manual_name} on `{lock.relation}` and "
         f"blocked {lock.mode.blocks} with no `lock_timeout` in force; while it waits for the "
         "lock, everybody who comes later waits too",
         "At the start of `upgrade()`, or once for all revisions in env.py:\n\n"

@@ -57,8 +57,13 @@ from gatekeeper.checks.observed import (
     Seen,
     at_function,
     at_statement,
+    foreign_keys_before,
     join_some,
     own_statements,
+    qualify,
+    relations_before,
+    tell_opaque,
+    tell_unseen,
     upgrades,
 )
 from gatekeeper.checks.relatives import group_relations
@@ -74,7 +79,7 @@ from gatekeeper.model import (
     Revision,
     Skipped,
 )
-from gatekeeper.sql import Kind, find_name, plain_name, shorten
+from gatekeeper.sql import Kind, plain_name, shorten
 
 CHECK = Check(
     "not-atomic",
@@ -88,7 +93,7 @@ CHECK = Check(
 def find(context: CheckContext) -> Iterator[Finding | Skipped]:
     ended = set()
     for revision in context.changes.to_rehearse:
-        if (written := _ends_transaction(revision)) is not None:
+        if (written := _ends_transaction(context, revision)) is not None:
             ended.add(revision.revision)
             yield written
     for each in upgrades(context):
@@ -100,42 +105,90 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         if revision.revision not in ended:
             yield from _sends_transaction_control(revision, seen)
         yield from _leaves_half(revision, seen)
-        yield from _changes_rows_too(revision, seen)
+        yield from _changes_rows_too(context, revision, seen)
         if revision.down_revisions:
-            yield from _changes_unrelated(revision, seen, int(context.options["max_relations"]))
+            yield from _changes_unrelated(context, revision, seen)
+        before = relations_before(context, revision)
+        unknown = tell_unseen(context, revision, step) or tell_opaque(seen, before)
+        if unknown is not None:
+            yield unknown
 
 
-def _ends_transaction(revision: Revision) -> Finding | None:
-    """Find a call of `commit()` or `rollback()`, but for one on a savepoint."""
-    savepoints = _savepoints(revision)
+def _ends_transaction(context: CheckContext, revision: Revision) -> Finding | None:
+    """Find a call of `commit()` or `rollback()` on the connection that Alembic holds.
+
+    Where it ran, what was seen counts: a Session's `commit()` leaves an outer transaction
+    alone. Else it is read from the names, without savepoints, sessions, other connections.
+    """
+    others = _other_connections(revision)
     for direction in Direction:
+        has_ended = _has_ended(context, revision, direction)
         for call in read_calls(revision, direction):
             name = method_of(call)
-            if name in ("commit", "rollback") and receiver_of(call) not in savepoints:
-                finding = at_function(
-                    CHECK,
-                    revision,
-                    direction,
-                    f"`{ast.unparse(call)}` ends the transaction that Alembic holds: what precedes "
-                    "it stays if the rest fails",
-                    f"Remove the call of `{name}()`. What needs a transaction of its own goes into "
-                    "`with op.get_context().autocommit_block():`, in a revision of its own.",
-                    basis=Basis.READ,
-                )
-                return replace(finding, line=call.lineno, end_line=call.end_lineno)
+            if name not in ("commit", "rollback") or has_ended is False:
+                continue
+            if receiver_of(call) in others or _makes_another(_receiver(call)):
+                continue
+            seen = has_ended is True
+            finding = at_function(
+                CHECK,
+                revision,
+                direction,
+                f"`{ast.unparse(call)}` {'ended' if seen else 'ends'} the transaction that Alembic "
+                "holds: what precedes it stays if the rest fails",
+                f"Remove the call of `{name}()`. What needs a transaction of its own goes into "
+                "`with op.get_context().autocommit_block():`, in a revision of its own.",
+                basis=Basis.OBSERVED if seen else Basis.READ,
+            )
+            return replace(finding, line=call.lineno, end_line=call.end_lineno)
     return None
 
 
-def _savepoints(revision: Revision) -> frozenset[str]:
-    """Return the names that the file gives to `begin_nested()`."""
-    names = []
+def _has_ended(context: CheckContext, revision: Revision, direction: Direction) -> bool | None:
+    """Tell whether a step was seen to end Alembic's transaction, None where none was seen."""
+    if context.rehearsal is None:
+        return None
+    alone = context.rehearsal.of(revision.revision)
+    steps = [step for step in context.rehearsal.deploy if step.revision == revision.revision]
+    steps += [] if alone is None else [alone.upgrade, alone.downgrade]
+    seen = {step.ended_transaction for step in steps if step.direction is direction} - {None}
+    return None if not seen else True in seen
+
+
+_OTHER = (
+    "begin_nested", "connect", "raw_connection", "Session", "AsyncSession", "sessionmaker",
+    "scoped_session",
+)  # fmt: skip
+
+
+def _other_connections(revision: Revision) -> frozenset[str]:
+    """Return the names that the file gives to savepoints, sessions and connections."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(revision.source)):
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call):
-                names.append((name, call))
-            case ast.withitem(context_expr=ast.Call() as call, optional_vars=ast.Name(id=name)):
-                names.append((name, call))
-    return frozenset(name for name, call in names if method_of(call) == "begin_nested")
+            case ast.Assign(targets=[ast.Name(id=name)], value=made):
+                pass
+            case ast.withitem(context_expr=made, optional_vars=ast.Name(id=name)):
+                pass
+            case _:
+                continue
+        function = made.func if isinstance(made, ast.Call) else None
+        if _makes_another(made) or (isinstance(function, ast.Name) and function.id in names):
+            names.add(name)
+    return frozenset(names)
+
+
+def _makes_another(made: ast.expr | None) -> bool:
+    """Tell whether an expression makes a savepoint, a session or a connection of its own."""
+    if not isinstance(made, ast.Call):
+        return False
+    function = made.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+    return name in _OTHER
+
+
+def _receiver(call: ast.Call) -> ast.expr | None:
+    return call.func.value if isinstance(call.func, ast.Attribute) else None
 
 
 def _sends_transaction_control(revision: Revision, seen: tuple[Seen, ...]) -> Iterator[Finding]:
@@ -175,7 +228,9 @@ def _changes_something(seen: Seen) -> bool:
     return bool(seen.parsed.changes_schema or seen.parsed.changes_rows)
 
 
-def _changes_rows_too(revision: Revision, seen: tuple[Seen, ...]) -> Iterator[Finding]:
+def _changes_rows_too(
+    context: CheckContext, revision: Revision, seen: tuple[Seen, ...]
+) -> Iterator[Finding]:
     created = {
         plain_name(name)
         for each in seen
@@ -191,7 +246,7 @@ def _changes_rows_too(revision: Revision, seen: tuple[Seen, ...]) -> Iterator[Fi
     if not schema or not rows:
         return
     later = max(schema[0], rows[0], key=lambda each: each.statement.ordinal)
-    relation = rows[0].parsed.relations[0]
+    relation = qualify(context, revision, rows[0].parsed.relations[0])
     yield at_statement(
         CHECK,
         revision,
@@ -205,9 +260,10 @@ def _changes_rows_too(revision: Revision, seen: tuple[Seen, ...]) -> Iterator[Fi
 
 
 def _changes_unrelated(
-    revision: Revision, seen: tuple[Seen, ...], max_relations: int
+    context: CheckContext, revision: Revision, seen: tuple[Seen, ...]
 ) -> Iterator[Finding]:
-    groups = group_relations(seen)
+    max_relations = int(context.options["max_relations"])
+    groups = group_relations(seen, foreign_keys_before(context, revision))
     if len(groups) <= max_relations:
         return
     names = [f"`{group[0]}`" for group in groups]
@@ -224,10 +280,6 @@ def _changes_unrelated(
                 "Make a revision of each: they can then be rolled back one by one, and neither "
                 "holds its locks while the other works. A change that belongs together is "
                 "allowed by `not-atomic: {max_relations: " + f"{len(groups)}}}` in the policy.",
-                relation=find_name(second, _locked(seen)) or second,
+                relation=qualify(context, revision, second),
             )
             return
-
-
-def _locked(seen: tuple[Seen, ...]) -> frozenset[str]:
-    return frozenset(lock.relation for each in seen for lock in each.statement.locks or ())

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from gatekeeper.lock_modes import LockMode
 from gatekeeper.model import (
     Basis,
     Check,
@@ -22,7 +23,14 @@ from gatekeeper.model import (
     Statement,
     Step,
 )
-from gatekeeper.sql import Kind, ParsedStatement, find_name, is_same_name, statements_of
+from gatekeeper.sql import (
+    Kind,
+    ParsedStatement,
+    find_name,
+    is_same_name,
+    shorten,
+    statements_of,
+)
 
 
 @dataclass(frozen=True)
@@ -81,14 +89,80 @@ def tell_unfinished(step: Step, name: str | None = None) -> Skipped | None:
 
 
 def own_statements(revision: Revision, step: Step) -> tuple[Seen, ...]:
-    """Return what a revision's own code sent in a step, without Alembic's bookkeeping."""
+    """Return what a revision's own code sent in a step, without Alembic's bookkeeping.
+
+    What stands for statements that were not recorded changes "maybe".
+    """
     return tuple(
         Seen(statement, parsed)
         for statement in step.statements
         if statement.path == revision.path
         or (statement.path is None and "version_num" not in statement.sql)
-        for parsed in statements_of(statement.sql)
+        for parsed in ((_UNKNOWN,) if statement.is_unseen else statements_of(statement.sql))
     )
+
+
+_UNKNOWN = ParsedStatement(Kind.OTHER, changes_schema=None, changes_rows=None)
+
+
+def tell_unseen(context: CheckContext, revision: Revision, step: Step) -> Skipped | None:
+    """Say that a step did more than the texts of its statements tell, None where not.
+
+    What changed the schema though no statement can have done it went past SQLAlchemy, too.
+    """
+    for statement in step.statements:
+        if statement.is_unseen:
+            return Skipped(f"`{revision.revision}` ran {in_words(statement)}")
+    return tell_unexplained(context, revision, step)
+
+
+def tell_unexplained(context: CheckContext, revision: Revision, step: Step) -> Skipped | None:
+    """Say that the schema was changed by none of a step's statements, None where not.
+
+    Neither its text nor its locks are known: it ran on a connection that nobody watched.
+    """
+    seen = own_statements(revision, step)
+    if changes_of(context, revision) and all(s.parsed.changes_schema is False for s in seen):
+        return Skipped(f"what changed the schema in `{revision.revision}` was not seen")
+    return None
+
+
+def tell_opaque(
+    seen: Iterable[Seen], before: Iterable[str], weakest: LockMode = LockMode.ROW_EXCLUSIVE
+) -> Skipped | None:
+    """Say that a statement did something that its text does not tell, None where not.
+
+    A block or a function of the user's counts where it was seen to lock what was there.
+    """
+    for each in seen:
+        statement = each.statement
+        if each.parsed.changes_schema is not None or statement.is_unseen:
+            continue
+        modes = [lock.mode for lock in locks_on(statement, before)]
+        if statement.locks is None or any(mode >= weakest for mode in modes):
+            return Skipped(f"what {in_words(statement)} changed is not in its text")
+    return None
+
+
+def qualify(context: CheckContext, revision: Revision, name: str) -> str:
+    """Return a relation's name with its schema, as written where the schema is not known."""
+    changed = (each.relation for each in changes_of(context, revision))
+    known = (*relations_before(context, revision), *filter(None, changed))
+    return find_name(name, known) or name
+
+
+def changes_of(context: CheckContext, revision: Revision) -> tuple[Difference, ...]:
+    """Return what the upgrade changed in the schema, as the stairway saw it."""
+    rehearsed = context.rehearsal.of(revision.revision) if context.rehearsal else None
+    return (rehearsed.changes if rehearsed else None) or ()
+
+
+def in_words(statement: Statement, width: int = 60) -> str:
+    """Return a statement's text for use in a sentence."""
+    if statement.is_unseen:
+        how = "sent past SQLAlchemy" if "SQLAlchemy" in statement.sql else "that was not recorded"
+        return f"a statement {how}"
+    return f"`{shorten(statement.sql, width)}`"
 
 
 def relations_before(context: CheckContext, revision: Revision) -> frozenset[str]:
@@ -102,6 +176,15 @@ def relations_before(context: CheckContext, revision: Revision) -> frozenset[str
         rehearsed = context.rehearsal.of(revision.revision)
         return frozenset() if rehearsed is None else rehearsed.relations_before
     return context.rehearsal.relations_before
+
+
+def foreign_keys_before(context: CheckContext, revision: Revision) -> frozenset[tuple[str, str]]:
+    """Return the foreign keys that a revision finds: the referencing, the referenced table."""
+    if context.rehearsal is None:
+        return frozenset()
+    rehearsed = context.rehearsal.of(revision.revision)
+    own = frozenset() if rehearsed is None else rehearsed.foreign_keys_before
+    return context.rehearsal.foreign_keys_before | own
 
 
 def locks_on(statement: Statement, before: Iterable[str]) -> tuple[Lock, ...]:
@@ -168,7 +251,7 @@ def at_statement(
     """Return a finding on the call that sent a statement."""
     return Finding(
         check=check.id,
-        message=message,
+        message=message[:1].upper() + message[1:],
         remedy=remedy,
         basis=basis,
         revision=revision.revision,

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from gatekeeper.checks.observed import Seen
 from gatekeeper.lock_modes import LockMode
-from gatekeeper.sql import Kind, plain_name
+from gatekeeper.sql import Kind, is_same_name, plain_name
 
 _OWN_RELATION = (Kind.CREATE_TABLE, Kind.ALTER_TABLE, Kind.DROP_TABLE, Kind.CREATE_INDEX)
 
 
-def group_relations(seen: Iterable[Seen]) -> tuple[tuple[str, ...], ...]:
+def group_relations(
+    seen: Iterable[Seen], foreign_keys: Iterable[tuple[str, str]] = ()
+) -> tuple[tuple[str, ...], ...]:
     """Return the relations whose schema is changed, grouped by what ties them together.
 
     Tied are: the relations of one statement, those of a query that moves rows, a table and
-    the ENUM types of its columns, a name before and after a rename, and what one statement
-    locks against writes (dropping a foreign key locks both its sides). A dropped index and
-    a type alone have no relation in their text; its lock tells the index's table.
+    the ENUM types of its columns, a name before and after a rename, what one statement
+    locks against writes (dropping a foreign key locks both its sides), and the two sides
+    of one of the `foreign_keys` that were there before. A dropped index and a type alone
+    have no relation in their text; its lock tells the index's table.
     """
     seen = tuple(seen)
     types = {plain_name(name) for each in seen for name in _types_of(each)}
-    ties = [tie for each in seen if (tie := _tie(each, types))]
+    in_text = Counter(each.statement.ordinal for each in seen)
+    ties = [tie for each in seen if (tie := _tie(each, types, in_text[each.statement.ordinal]))]
     changed = dict.fromkeys(name for each in seen for name in _changed(each))
+    ties += [
+        {one, other}
+        for referencing, referenced in foreign_keys
+        for one in changed
+        for other in changed
+        if is_same_name(one, referencing) and is_same_name(other, referenced)
+    ]
     groups: list[set[str]] = []
     for tie in ties:
         apart = [group for group in groups if not group & tie]
@@ -51,8 +63,11 @@ def _types_of(seen: Seen) -> tuple[str, ...]:
     return seen.parsed.names if seen.parsed.kind in kinds else ()
 
 
-def _tie(seen: Seen, types: set[str]) -> set[str]:
-    """Return the names that one statement ties together; types are marked as such."""
+def _tie(seen: Seen, types: set[str], in_text: int) -> set[str]:
+    """Return the names that one statement ties together; types are marked as such.
+
+    Where its text holds several statements, the locks are those of all of them.
+    """
     parsed = seen.parsed
     if not parsed.changes_schema and not parsed.changes_rows:
         return set()
@@ -65,7 +80,7 @@ def _tie(seen: Seen, types: set[str]) -> set[str]:
         names.add(plain_name(f"{schema}.{parsed.new_name}" if schema else parsed.new_name))
     names |= {
         plain_name(lock.relation)
-        for lock in seen.statement.locks or ()
+        for lock in (seen.statement.locks or () if in_text == 1 else ())
         if lock.mode >= LockMode.SHARE
     }
     return names

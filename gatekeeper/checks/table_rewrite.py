@@ -3,7 +3,7 @@
 What it finds
 
 A statement of an upgrade that gave a relation which existed before new files: PostgreSQL
-wrote every row and every index anew.
+wrote every row and every index anew. How many rows the rehearsal had does not matter.
 
 Why it matters
 
@@ -43,15 +43,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gatekeeper.checks.observed import (
+    Seen,
     at_statement,
     dropped_tables,
+    in_words,
     is_named,
     own_statements,
     relations_before,
+    tell_unexplained,
     upgrades,
 )
-from gatekeeper.model import Check, CheckContext, Finding, Needs, Revision, Skipped, Statement
-from gatekeeper.sql import Kind, find_name, shorten
+from gatekeeper.checks.paste import execute
+from gatekeeper.model import Basis, Check, CheckContext, Finding, Needs, Revision, Skipped
+from gatekeeper.sql import Kind, find_name
 
 CHECK = Check("table-rewrite", "No table that holds rows is rewritten", "locks", Needs.REHEARSAL)
 
@@ -65,27 +69,81 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         before = relations_before(context, revision)
         seen = own_statements(revision, step)
         gone = dropped_tables(seen)
-        rewritten = {
-            (statement, relation)
-            for statement, parsed in ((s.statement, s.parsed) for s in seen)
-            for relation in statement.rewrites
-            if parsed.kind is not Kind.DELETE
-            and find_name(relation, before) is not None
-            and not is_named(relation, gone)
-        }
-        for statement, relation in sorted(rewritten, key=lambda pair: (pair[0].ordinal, pair[1])):
-            yield _at_rewrite(revision, statement, relation)
+        told: set[tuple[int, str]] = set()
+        for each_seen in _most_telling_first(seen):
+            for relation, basis in _rewritten(each_seen, before):
+                place = (each_seen.statement.ordinal, relation)
+                if place not in told and not is_named(relation, gone):
+                    told.add(place)
+                    yield _at_rewrite(revision, each_seen, relation, basis)
+        yield from _unknown(seen, before)
+        if (unexplained := tell_unexplained(context, revision, step)) is not None:
+            yield unexplained
 
 
-def _at_rewrite(revision: Revision, statement: Statement, relation: str) -> Finding:
+def _most_telling_first(seen: tuple[Seen, ...]) -> list[Seen]:
+    """Order what one text holds so that the statement which names the relation comes first."""
+    return sorted(
+        seen,
+        key=lambda s: (
+            s.statement.ordinal,
+            not any(is_named(relation, s.parsed.relations) for relation in s.statement.rewrites),
+        ),
+    )
+
+
+def _rewritten(seen: Seen, before: frozenset[str]) -> Iterator[tuple[str, Basis]]:
+    """Yield what a statement rewrote, or will by its text where nobody could watch it."""
+    if seen.parsed.kind is Kind.DELETE:  # TRUNCATE gives new files and writes nothing
+        return
+    for relation in seen.statement.rewrites:
+        if find_name(relation, before) is not None:
+            yield relation, Basis.OBSERVED
+    if seen.statement.locks is None and seen.parsed.kind in (Kind.VACUUM_FULL, Kind.CLUSTER):
+        for name in seen.parsed.relations:
+            if (known := find_name(name, before)) is not None:
+                yield known, Basis.READ
+
+
+def _unknown(seen: tuple[Seen, ...], before: frozenset[str]) -> Iterator[Skipped]:
+    for each in seen:
+        parsed = each.parsed
+        names_none = parsed.kind in (Kind.VACUUM_FULL, Kind.CLUSTER) and not parsed.relations
+        alters = parsed.kind is Kind.ALTER_TABLE and find_name(parsed.relations[0], before)
+        if each.statement.locks is None and (names_none or alters or parsed.changes_schema is None):
+            yield Skipped(f"whether {in_words(each.statement)} rewrote a table was not observed")
+
+
+def _at_rewrite(revision: Revision, seen: Seen, relation: str, basis: Basis) -> Finding:
+    verb = "rewrote" if basis is Basis.OBSERVED else "will rewrite"
     return at_statement(
         CHECK,
         revision,
-        statement,
-        f"`{shorten(statement.sql, 60)}` rewrote `{relation}` and its indexes under ACCESS "
-        "EXCLUSIVE: nobody reads or writes it until every row is written anew",
-        "Add a new column with what is wanted, let the application write both, fill it in "
-        f"batches, and drop the old one in a later release. Where `{relation}` is small, waive "
-        "it with its size.",
+        seen.statement,
+        f"{in_words(seen.statement)} {verb} `{relation}` and its indexes under ACCESS EXCLUSIVE: "
+        "nobody reads or writes it until every row is written anew",
+        _remedy(seen, relation),
+        basis=basis,
         relation=relation,
+    )
+
+
+def _remedy(seen: Seen, relation: str) -> str:
+    if seen.parsed.kind is Kind.REFRESH:
+        call = execute(f"REFRESH MATERIALIZED VIEW CONCURRENTLY {seen.parsed.relations[0]}")
+        return f"With a UNIQUE index on the view, which it needs, readers go on:\n\n    {call}"
+    small = f" Where `{relation}` is small, waive it with its size."
+    if seen.parsed.added_columns:
+        return (
+            "Add the column as nullable and without the default, set the default in a statement "
+            f"of its own, and fill the old rows in batches.{small}"
+        )
+    if seen.parsed.retyped_columns or seen.parsed.changes_schema is None:
+        return (
+            "Add a new column with what is wanted, let the application write both, fill it in "
+            f"batches, and drop the old one in a later release.{small}"
+        )
+    return (
+        f"Take it out of the migrations and run it when nobody needs `{relation}`, or let a tool "
+        f"copy the table while it is used, such as pg_repack.{small}"
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterator, KeysView, Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ ObjectKey = tuple[str, str]
 
 _TABLES = frozenset({"table", "foreign table"})
 _RELATIONS = _TABLES | {"view", "materialized view", "index", "sequence"}
+_NAME = r'(?:"[^"]+"|[^\s".(]+)'
+_REFERENCES = re.compile(rf"^FOREIGN KEY .*\) REFERENCES ({_NAME}\.{_NAME})\(")
 _INDEX_CONSTRAINTS = ("PRIMARY KEY", "UNIQUE", "EXCLUDE")
 
 # An object as PostgreSQL tells it: family, table, the values of the family's attributes as a
@@ -111,6 +114,16 @@ class Snapshot:
             for object_type, name in sorted(self.rows)
             if object_type == "enum"
         }
+
+    @property
+    def foreign_keys(self) -> frozenset[tuple[str, str]]:
+        """The relations that foreign keys tie: the referencing one and the referenced one."""
+        return frozenset(
+            (attributes["table"], found[1].replace('"', ""))
+            for (object_type, _), attributes in self.objects.items()
+            if object_type == "constraint" and "table" in attributes
+            if (found := _REFERENCES.search(attributes["definition"])) is not None
+        )
 
 
 def is_index_constraint(attributes: Mapping[str, str]) -> bool:

@@ -218,6 +218,7 @@ def _rehearsal(
         enums_before=before.enums,
         project=stage.probe.facts.notes,
         seconds=time.monotonic() - started,
+        foreign_keys_before=before.foreign_keys,
     )
 
 

@@ -126,7 +126,9 @@ class Stage:
             invalid_before = set(invalid_indexes(connection))
             requested = [RequestedStep(r.revision, direction) for r in revisions]
             answer = self.probe.run(target_of(database), requested, observe)
-            ran = Ran(steps_of(answer.steps, relations, _why_not_started(answer)), answer.error)
+            not_started = _why_not_started(answer)
+            steps = steps_of(answer, revisions, relations, not_started, facts.version_table)
+            ran = Ran(steps, answer.error)
             if ran.failure is not None:
                 return ran
             gone = direction is Direction.DOWNGRADE

@@ -120,6 +120,7 @@ def _rehearsed(
         round_trip=None if lowered is None else compare(before, lowered),
         second_upgrade=None if raised is None else compare(after, raised),
         relations_before=before.relations,
+        foreign_keys_before=before.foreign_keys,
     )
 
 
@@ -134,6 +135,7 @@ def _did_not_arrive(revision: Revision, up: Ran, before: Snapshot) -> RehearsedR
         round_trip=None,
         second_upgrade=None,
         relations_before=before.relations,
+        foreign_keys_before=before.foreign_keys,
     )
 
 

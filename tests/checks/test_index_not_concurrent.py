@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gatekeeper.checks import index_not_concurrent
-from gatekeeper.model import Basis, Difference, DifferenceKind, Finding, Outcome, Statement
+from gatekeeper.lock_modes import LockMode
+from gatekeeper.model import (
+    Basis,
+    Difference,
+    DifferenceKind,
+    Finding,
+    Lock,
+    Outcome,
+    Statement,
+)
 from tests.build import a_statement
 from tests.checks.ask import a_downgrade, a_finding, adding, ask, remedies, sent
 
@@ -137,22 +147,107 @@ def test_blocking(
     assert ask(index_not_concurrent, adding(), sent(*statements, **fields)) == ([expected], [])
 
 
+HIDDEN = a_statement("-- sent past SQLAlchemy: not seen", is_unseen=True)
+MADE = Difference(DifferenceKind.LEFT, "index", "public.ix_new", "public.orders")
+DO = "DO $$ BEGIN CREATE INDEX ix_new ON orders (note); END $$"
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (replace(HIDDEN, locks=a_statement("", locks=SHARE).locks), "a statement sent past SQLAlc"
+         "hemy"),
+        (a_statement(DO, locks=SHARE), f"`{DO}`"),
+    ],
+)  # fmt: skip
+def test_an_index_that_no_text_builds(statement: Statement, words: str) -> None:
+    """The catalog shows the index, and the lock that only building one takes."""
+    expected = a_finding(
+        "index-not-concurrent",
+        f"The index `public.ix_new` on `public.orders` was built by {words}, which took SHARE and "
+        "blocked writes until the transaction ended",
+        statement=1,
+        relation="public.orders",
+    )
+    findings, _ = ask(
+        index_not_concurrent, adding(), sent(statement, stairway={"changes": (MADE,)})
+    )
+    assert findings == [expected]
+
+
+@pytest.mark.parametrize(
+    ("statements", "skipped"),
+    [
+        (
+            (HIDDEN,),
+            [
+                "how the index `public.ix_new` was built was not seen",
+                "`b002` ran a statement sent past SQLAlchemy",
+            ],
+        ),
+        pytest.param(
+            (a_statement("ALTER TABLE orders ADD a int", locks=EXCLUSIVE), a_statement(DO)),
+            ["how the index `public.ix_new` was built was not seen"],
+            id="under a lock held before",
+        ),
+        pytest.param(
+            (),
+            [
+                "how the index `public.ix_new` was built was not seen",
+                "what changed the schema in `b002` was not seen",
+            ],
+            id="on a connection of its own",
+        ),
+        pytest.param((a_statement("ALTER INDEX i RENAME TO ix_new"),), [], id="renamed"),
+        pytest.param(
+            (a_statement("ALTER TABLE p ATTACH PARTITION orders DEFAULT"),), [], id="attached"
+        ),
+    ],
+)
+def test_an_index_that_nobody_saw(statements: tuple[Statement, ...], skipped: list[str]) -> None:
+    rehearsal = sent(*statements, stairway={"changes": (MADE,)})
+    assert ask(index_not_concurrent, adding(), rehearsal) == ([], skipped)
+
+
+def test_each_index_of_a_drop_is_named() -> None:
+    statement = a_statement("DROP INDEX ix_orders_note, ix2", locks=EXCLUSIVE)
+    findings, _ = ask(index_not_concurrent, adding(), sent(statement))
+    assert findings[0].message.startswith("`DROP INDEX` `ix_orders_note`, `ix2` on `public.orders`")
+
+
+def test_a_text_of_several_statements_shows_the_locks_of_all() -> None:
+    both = a_statement(f"{DROP}; CREATE INDEX a ON orders (b)", locks=EXCLUSIVE)
+    locks = (*(both.locks or ()), Lock("public.orders", LockMode.SHARE))
+    findings, _ = ask(index_not_concurrent, adding(), sent(replace(both, locks=locks)))
+    assert [("took SHARE and blocked writes" in f.message) for f in findings] == [False, True]
+
+
+IN_BLOCK = "In a revision of its own:\n\n    with op.get_context().autocommit_block():\n"
+WITH_COLUMN = (
+    "\n" * 12 + "def upgrade():\n\n"
+    '    op.add_column("orders", sa.Column("note", sa.Text(), index=True))\n'
+)
+
+
 @pytest.mark.parametrize(
     ("statement", "remedy"),
     [
         (
             a_statement(CREATE, locks=SHARE),
-            "In a revision of its own:\n\n"
-            "    with op.get_context().autocommit_block():\n"
-            '        op.create_index("ix_orders_note", "orders", […], '
-            "postgresql_concurrently=True, if_not_exists=True)",
+            f'{IN_BLOCK}        op.execute("CREATE INDEX CONCURRENTLY ix_orders_note ON orders '
+            '(note)")',
         ),
         (
-            a_statement(DROP, locks=EXCLUSIVE),
-            "In a revision of its own:\n\n"
-            "    with op.get_context().autocommit_block():\n"
-            '        op.drop_index("ix_orders_note", table_name="orders", '
-            "postgresql_concurrently=True, if_exists=True)",
+            a_statement(
+                "SELECT 1; CREATE UNIQUE INDEX ix ON orders (lower(note)) WHERE note <> ':x'"
+            ),
+            f'{IN_BLOCK}        op.execute("CREATE UNIQUE INDEX CONCURRENTLY ix ON orders '
+            "(lower(note)) WHERE note <> '\\\\:x'\")",
+        ),
+        (
+            a_statement('DROP INDEX "A", b', locks=EXCLUSIVE),
+            f"{IN_BLOCK}        op.execute('DROP INDEX CONCURRENTLY \"A\"')\n"
+            '        op.execute("DROP INDEX CONCURRENTLY b")',
         ),
         (
             a_statement(CREATE, locks={**SHARE, "public.orders_2026": "SHARE"}),
@@ -164,3 +259,9 @@ def test_blocking(
 )
 def test_remedies(statement: Statement, remedy: str) -> None:
     assert remedies(index_not_concurrent, adding(), sent(statement)) == [remedy]
+
+
+def test_a_columns_own_index() -> None:
+    changes = adding(source=WITH_COLUMN)
+    (remedy,) = remedies(index_not_concurrent, changes, sent(a_statement(CREATE, locks=SHARE)))
+    assert remedy.startswith(f"Remove `index=True` from the column. {IN_BLOCK}")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gatekeeper.checks import missing_lock_timeout
-from gatekeeper.model import Finding, Statement
+from gatekeeper.model import Difference, DifferenceKind, Finding, Statement
 from tests.build import a_change_set, a_rehearsal, a_rehearsed, a_revision, a_statement, a_step
 from tests.checks.ask import BEFORE, a_finding, adding, ask, sent
 
@@ -54,6 +54,29 @@ BLOCKING = {"public.orders": "ACCESS_EXCLUSIVE"}
             a_statement("ALTER TYPE mood ADD VALUE 'x'", in_transaction=False, locks=None),
             [],
             id="a type, unobserved",
+        ),
+        pytest.param(
+            a_statement("VACUUM orders", in_transaction=False, locks=None), [], id="VACUUM"
+        ),
+        pytest.param(
+            a_statement("CREATE EXTENSION citext", in_transaction=False, locks=None),
+            [],
+            id="no relation",
+        ),
+        pytest.param(
+            a_statement("VACUUM FULL orders", in_transaction=False, locks=None),
+            ["the locks of `VACUUM FULL orders` were not observed"],
+            id="VACUUM FULL",
+        ),
+        pytest.param(
+            a_statement("REINDEX INDEX i", in_transaction=False, locks=None),
+            ["the locks of `REINDEX INDEX i` were not observed"],
+            id="REINDEX",
+        ),
+        pytest.param(
+            a_statement("DO 'BEGIN END'", in_transaction=False, locks=None),
+            ["the locks of `DO 'BEGIN END'` were not observed"],
+            id="what a block does is unknown",
         ),
         pytest.param(
             a_statement(ADD, in_transaction=False, locks=None),
@@ -124,6 +147,26 @@ def blocked(sql: str, mode: str, relation: str, what: str, **fields: Any) -> Fin
 )  # fmt: skip
 def test_blocking(statements: tuple[Statement, ...], expected: Finding) -> None:
     assert ask(missing_lock_timeout, adding(), sent(*statements)) == ([expected], [])
+
+
+def test_what_was_sent_past_sqlalchemy_is_told_by_its_locks() -> None:
+    statement = a_statement("-- sent past SQLAlchemy: not seen", locks=BLOCKING, is_unseen=True)
+    expected = a_finding(
+        "missing-lock-timeout",
+        "A statement sent past SQLAlchemy took ACCESS EXCLUSIVE on `public.orders` and blocked "
+        "reads and writes with no `lock_timeout` in force; while it waits for the lock, everybody "
+        "who comes later waits too",
+        statement=1,
+        relation="public.orders",
+    )
+    assert ask(missing_lock_timeout, adding(), sent(statement)) == ([expected], [])
+
+
+def test_a_schema_that_nobody_was_seen_to_change() -> None:
+    column = Difference(DifferenceKind.LEFT, "column", "public.orders.a", "public.orders")
+    rehearsal = sent(stairway={"changes": (column,)})
+    unseen = "what changed the schema in `b002` was not seen"
+    assert ask(missing_lock_timeout, adding(), rehearsal) == ([], [unseen])
 
 
 def test_an_audit_counts_what_the_predecessors_made() -> None:

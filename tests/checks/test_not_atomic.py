@@ -141,6 +141,14 @@ FINDINGS = {
             statement=1,
         ),
     ),
+    "two relations in one text": (
+        (a_statement("ALTER TABLE orders ADD a int; ALTER TABLE customers ADD a int", locks=BOTH),),
+        found(
+            "`b002` changes 2 unrelated relations: `orders`, `customers`",
+            statement=1,
+            relation="public.customers",
+        ),
+    ),
     "autocommit_block beside others": (
         (
             a_statement("ALTER TABLE orders ADD a int"),
@@ -157,19 +165,19 @@ FINDINGS = {
     "schema, then rows": (
         of("ALTER TABLE orders ADD a int", "UPDATE orders SET a = 1"),
         found(
-            "`b002` changes the schema (`ALTER TABLE orders ADD a int`) and rows of `orders` "
-            "(`UPDATE orders SET a = 1`) together",
+            "`b002` changes the schema (`ALTER TABLE orders ADD a int`) and rows of "
+            "`public.orders` (`UPDATE orders SET a = 1`) together",
             statement=2,
-            relation="orders",
+            relation="public.orders",
         ),
     ),
     "rows, then schema": (
         of("DELETE FROM orders", "SELECT 1", "ALTER TABLE orders ADD UNIQUE (note)"),
         found(
             "`b002` changes the schema (`ALTER TABLE orders ADD UNIQUE (note)`) and rows of "
-            "`orders` (`DELETE FROM orders`) together",
+            "`public.orders` (`DELETE FROM orders`) together",
             statement=3,
-            relation="orders",
+            relation="public.orders",
         ),
     ),
 }
@@ -180,6 +188,43 @@ def test_not_atomic(statements: tuple[Statement, ...], expected: Finding) -> Non
     assert ask(not_atomic, adding(), sent(*statements)) == ([expected], [])
 
 
+def test_what_a_foreign_key_ties_belongs_together() -> None:
+    keys = frozenset({("public.orders", "public.customers")})
+    assert ask(not_atomic, adding(), sent(*TWO, foreign_keys_before=keys)) == ([], [])
+    stairway = {"foreign_keys_before": keys}
+    assert ask(not_atomic, adding(), sent(*TWO, stairway=stairway)) == ([], [])
+
+
+def test_a_table_that_both_refer_to_does_not_tie_them() -> None:
+    """Else the table of users would tie all there is."""
+    keys = frozenset({("public.orders", "public.users"), ("public.customers", "public.users")})
+    findings, _ = ask(not_atomic, adding(), sent(*TWO, foreign_keys_before=keys))
+    assert len(findings) == 1
+
+
+HIDDEN = "`b002` ran a statement sent past SQLAlchemy"
+BLOCK = "DO 'BEGIN UPDATE orders SET note = 1; END'"
+
+
+@pytest.mark.parametrize(
+    ("statement", "skipped"),
+    [
+        (a_statement("-- sent past SQLAlchemy: not seen", is_unseen=True), [HIDDEN]),
+        (a_statement("DO 'BEGIN CREATE TYPE m AS ENUM (); END'"), []),
+        (
+            a_statement(BLOCK, locks={"public.orders": "ROW_EXCLUSIVE"}),
+            [f"what `{BLOCK}` changed is not in its text"],
+        ),
+        (
+            a_statement("SELECT archive('orders')", locks=ORDERS),
+            ["what `SELECT archive('orders')` changed is not in its text"],
+        ),
+    ],
+)
+def test_what_no_text_tells_is_not_passed(statement: Statement, skipped: list[str]) -> None:
+    assert ask(not_atomic, adding(), sent(statement)) == ([], skipped)
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -188,6 +233,10 @@ def test_not_atomic(statements: tuple[Statement, ...], expected: Finding) -> Non
         "def helper():\n    session.commit()\n",
         "def upgrade():\n    s = bind.begin_nested()\n    s.commit()\n",
         "def upgrade():\n    with bind.begin_nested() as s:\n        s.rollback()\n",
+        "def upgrade():\n    with engine.connect() as k:\n        k.commit()\n",
+        "def upgrade():\n    s = orm.Session(bind=op.get_bind())\n    s.commit()\n",
+        "S = sessionmaker()\ndef upgrade():\n    s = S(bind=op.get_bind())\n    s.commit()\n",
+        "def upgrade():\n    engine.raw_connection().commit()\n",
     ],
 )
 def test_no_transaction_is_ended(source: str) -> None:
@@ -212,3 +261,19 @@ def test_a_transaction_is_ended(source: str, call: str, line: int) -> None:
     assert ask(not_atomic, adding(source=source), None) == ([expected], [])
     with_commit = sent(*of("COMMIT"))
     assert ask(not_atomic, adding(source=source), with_commit) == ([expected], [])
+
+
+SOURCE = "def upgrade():\n    handle.commit()\n"
+
+
+def test_what_was_seen_counts_more_than_what_is_read() -> None:
+    """Nobody can read what `handle` is; the version was written in the same transaction."""
+    step = {"ended_transaction": False}
+    assert ask(not_atomic, adding(source=SOURCE), sent(step=step)) == ([], [])
+    expected = found(
+        "`handle.commit()` ended the transaction that Alembic holds: what precedes it stays if the "
+        "rest fails",
+        line=2,
+    )
+    step = {"ended_transaction": True}
+    assert ask(not_atomic, adding(source=SOURCE), sent(step=step)) == ([expected], [])

@@ -338,6 +338,20 @@ def test_relations_and_enums(database: Database) -> None:
     assert taken.enums == {"public.mood": ("sad", "o'k", "a,b")}
 
 
+def test_foreign_keys(database: Database) -> None:
+    execute(
+        database,
+        'CREATE SCHEMA "my shop"; CREATE TABLE "my shop"."Customers (all)" (id int PRIMARY KEY);'
+        "CREATE TABLE orders (id int PRIMARY KEY, CHECK (id > 0),"
+        ' customer int REFERENCES "my shop"."Customers (all)" ON DELETE CASCADE,'
+        " parent int REFERENCES orders); CREATE DOMAIN d AS int CHECK (VALUE > 0)",
+    )
+    assert snapshot(database).foreign_keys == {
+        ("public.orders", "my shop.Customers (all)"),
+        ("public.orders", "public.orders"),
+    }
+
+
 def test_it_works_inside_a_transaction(database: Database) -> None:
     with contextlib.closing(database.connect(autocommit=False)) as connection:
         before = take_snapshot(connection)

@@ -1,0 +1,27 @@
+"""Code for remedies, such as a person can paste into a revision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_BIND = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
+
+
+def execute(sql: str) -> str:
+    """Return the call of `op.execute` that sends this text, whatever quotes are in it."""
+    text = _BIND.sub(r"\\:", sql)  # `op.execute` takes `:name` for a parameter
+    if '"' in text or "\\" in text or "\n" in text:
+        return f"op.execute({text!r})"
+    return f'op.execute("{text}")'
+
+
+def block(calls: Iterable[str], indent: int = 4) -> str:
+    """Return the calls one below the other, indented."""
+    return "\n".join(f"{' ' * indent}{call}" for call in calls)
+
+
+def autocommit_block(statements: Iterable[str]) -> str:
+    """Return an `autocommit_block` that sends the statements."""
+    calls = block((execute(sql) for sql in statements), 8)
+    return f"    with op.get_context().autocommit_block():\n{calls}"
