@@ -43,6 +43,7 @@ class Attempt:
 
     variables: tuple[tuple[str, Piece], ...] = ()
     prefers_async: bool = False
+    gives_connection: bool = False
     flask: FlaskApp | None = None
     reasons: tuple[str, ...] = ()
 
@@ -70,6 +71,16 @@ def next_attempt(
     if failure.fault is Fault.ASYNC_DRIVER and not attempt.prefers_async:
         return _changed(
             attempt, "env.py needs an asynchronous driver: asyncpg was chosen", prefers_async=True
+        )
+    if failure.fault is Fault.NO_CONNECTION and not attempt.gives_connection:
+        return replace(
+            attempt,
+            gives_connection=True,
+            reasons=(
+                *attempt.reasons,
+                "env.py demands a Connection of its caller: one to the ephemeral database was "
+                "given",
+            ),
         )
     names = [*failure.variables, *failure.absent_variables]
     filled = _fill(attempt, names, environment)

@@ -73,6 +73,9 @@ WHERE_TO = (
     "load_balance_hosts",
 )
 
+# The key under which a connection remembers where it would have gone.
+ORIGIN = "gatekeeper origin"
+
 IDLE, IN_TRANSACTION, FAILED_TRANSACTION = "idle", "in transaction", "failed"
 
 
@@ -115,6 +118,9 @@ class Redirection:
         self.other_dialects: list[str] = []
         self.drivers: list[str] = []
         self.engines: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Where engines of another dialect would have gone, by their dialect's object.
+        self._others: weakref.WeakKeyDictionary[Any, dict[str, str | None]]
+        self._others = weakref.WeakKeyDictionary()
 
     def install(self) -> None:
         sqlalchemy = importlib.import_module("sqlalchemy")
@@ -152,9 +158,12 @@ class Redirection:
     def _wrap_create_engine(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def create_engine(*args: Any, **options: Any) -> Any:
             given = args[0] if args else options.pop("url", None)
-            engine = original(self._rewrite(given, options), **options)
+            url, other = self._rewrite(given, options)
+            engine = original(url, **options)
             with contextlib.suppress(TypeError):  # a mock engine has no weak references
                 self.engines.add(engine)
+                if other is not None:
+                    self._others[engine.dialect] = other
             return engine
 
         return create_engine
@@ -170,7 +179,10 @@ class Redirection:
 
         return engine_from_config
 
-    def _rewrite(self, given: Any, options: dict[str, Any]) -> Any:
+    def _rewrite(
+        self, given: Any, options: dict[str, Any]
+    ) -> tuple[Any, dict[str, str | None] | None]:
+        """Return the URL to use and, of another dialect, where the given one leads."""
         make_url = importlib.import_module("sqlalchemy.engine").make_url
         argument_error = importlib.import_module("sqlalchemy.exc").ArgumentError
         for way_around in ("creator", "async_creator", "pool"):
@@ -183,15 +195,14 @@ class Redirection:
         is_async = bool(options.get("_is_async")) or driver in ASYNC_DRIVERS_ANYWHERE
         driver = self._usable_driver(driver, is_async)
         if url is not None and backend in ("postgresql", "postgres"):
-            return url if driver is None else url.set(drivername="postgresql+" + driver)
-        if backend is not None:
-            self._note_other(backend, url)
+            return url if driver is None else url.set(drivername="postgresql+" + driver), None
+        other = None if backend is None else self._note_other(backend, url)
         for meant_for_the_other in ("connect_args", "module", "native_datetime"):
             options.pop(meant_for_the_other, None)
         pool_class = options.get("poolclass")
         if getattr(pool_class, "__name__", "") in ("SingletonThreadPool", "StaticPool"):
             del options["poolclass"]
-        return make_url(self.url(driver))
+        return make_url(self.url(driver)), other
 
     def _usable_driver(self, named: str | None, is_async: bool) -> str | None:
         """Return the driver to use: the named one where it is there and can do it.
@@ -209,12 +220,14 @@ class Redirection:
             return named
         return next((kind for kind in kinds if is_installed(kind)), named)
 
-    def _note_other(self, backend: str, url: Any) -> None:
+    def _note_other(self, backend: str, url: Any) -> dict[str, str | None]:
         if backend not in self.other_dialects:
             self.other_dialects.append(backend)
-        self._note_origin(backend, url.host, url.port, url.database)
+        return self._note_origin(backend, url.host, url.port, url.database)
 
-    def _note_origin(self, dialect: str, host: Any, port: Any, database: Any) -> None:
+    def _note_origin(
+        self, dialect: str, host: Any, port: Any, database: Any
+    ) -> dict[str, str | None]:
         if isinstance(host, (list, tuple)):
             host = ",".join(str(one) for one in host)
         origin = {
@@ -225,9 +238,10 @@ class Redirection:
         }
         ours = [str(self.target[key]) for key in ("host", "port", "database")]
         if [origin["host"], origin["port"], origin["database"]] == ours:
-            return
+            return {**origin, "host": None, "port": None, "database": None}
         if origin not in self.origins and len(self.origins) < ORIGINS_KEPT:
             self.origins.append(origin)
+        return origin
 
     def _on_do_connect(self, dialect: Any, conn_rec: Any, cargs: Any, cparams: Any) -> None:
         if dialect.name != "postgresql":
@@ -236,12 +250,14 @@ class Redirection:
             raise Refused(f"a connection to {dialect.name} instead of PostgreSQL was refused")
         if dialect.driver not in self.drivers:
             self.drivers.append(dialect.driver)
-        self._note_origin(
+        origin = self._others.get(dialect) or self._note_origin(
             "postgresql",
             cparams.get("host"),
             cparams.get("port"),
             cparams.get("dbname", cparams.get("database")),
         )
+        if conn_rec is not None:
+            conn_rec.info[ORIGIN] = origin
         self.redirect(cparams, dialect.driver)
         if isinstance(cargs, list):
             del cargs[:]
@@ -924,6 +940,8 @@ class Environment:
         try:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(application)
+                if self.launch["gives_connection"]:
+                    stack.enter_context(self._given_connection(config))
                 stack.enter_context(
                     environment.EnvironmentContext(
                         config,
@@ -977,14 +995,42 @@ class Environment:
         """Give the URL options that env.py asks for a value where they have no usable one."""
         driver = "asyncpg" if self.redirection.prefers_async else None
         url = self.redirection.url(driver)
-        with open(os.path.join(self.launch["script_location"], "env.py"), "rb") as file:
-            source = file.read().decode("utf-8", "replace")
+        source = self._source()
         names = ["sqlalchemy.url", *re.findall(r"""["']([\w.]*(?:url|uri|dsn))["']""", source)]
         for name in dict.fromkeys(names):
             if driver is not None or not is_postgresql_url(option_of(config, name)):
                 config.set_main_option(name, escape(url))
             if re.search(r"attributes\s*(?:\.get\(|\[)\s*[\"']" + re.escape(name), source):
                 config.attributes[name] = url
+
+    def _source(self) -> str:
+        with open(os.path.join(self.launch["script_location"], "env.py"), "rb") as file:
+            return file.read().decode("utf-8", "replace")
+
+    def _connection_names(self) -> list[str]:
+        """Return the attributes of the Config in which env.py looks for a Connection."""
+        read = r"""attributes\s*(?:\.(?:get|pop)\(|\[)\s*["'](\w*conn\w*)["']"""
+        return list(dict.fromkeys(re.findall(read, self._source())))
+
+    def wants_connection(self, error: BaseException) -> bool:
+        """Tell whether env.py fails for want of a Connection that its caller should give."""
+        names = self._connection_names()
+        if isinstance(error, KeyError) and error.args:
+            return error.args[0] in names
+        return bool(names) and re.search("connection|NoneType", str(error), re.I) is not None
+
+    @contextlib.contextmanager
+    def _given_connection(self, config: Any) -> Iterator[None]:
+        """Give env.py a Connection as a caller would, who also commits and closes it."""
+        sqlalchemy = importlib.import_module("sqlalchemy")
+        null_pool = importlib.import_module("sqlalchemy.pool").NullPool
+        engine = sqlalchemy.create_engine(self.redirection.url(), poolclass=null_pool, future=True)
+        with engine.connect() as connection:
+            for name in self._connection_names():
+                config.attributes[name] = connection
+            yield
+            if not connection.closed:
+                connection.commit()
 
 
 def escape(value: str) -> str:
@@ -1021,6 +1067,10 @@ def ignore_commands(notes: list[str]) -> None:
 # --- Flask ---------------------------------------------------------------------------
 
 
+class NoFlaskApp(LookupError):
+    """No application with Flask-Migrate in the whole project."""
+
+
 def flask_config(config: Any, app: Any) -> None:
     """Give env.py what `flask db` would: the arguments of the application's Migrate."""
     migrate = app.extensions["migrate"]
@@ -1051,12 +1101,12 @@ def find_flask_app(launch: dict[str, Any], url: str, notes: list[str]) -> Any:
         if "migrate" in app.extensions:
             notes.append(f"Flask application found in {name}")
             return app
-    raise error or LookupError("no module makes a Flask application with Flask-Migrate")
+    raise error or NoFlaskApp("no module makes a Flask application with Flask-Migrate")
 
 
 def require_migrate(app: Any) -> Any:
     if "migrate" not in app.extensions:
-        raise LookupError("the Flask application of FLASK_APP has no Flask-Migrate")
+        raise NoFlaskApp("the Flask application of FLASK_APP has no Flask-Migrate")
     return app
 
 
@@ -1114,7 +1164,7 @@ def bare_app(flask: Any, modules: list[str], url: str, notes: list[str]) -> Any:
                 migrate_class(app, value)
                 notes.append(f"a bare Flask application was made around {name}")
                 return app
-    raise LookupError("no module holds a SQLAlchemy object of Flask-SQLAlchemy")
+    raise NoFlaskApp("no module holds a SQLAlchemy object of Flask-SQLAlchemy")
 
 
 # --- Requests ------------------------------------------------------------------------
@@ -1135,7 +1185,7 @@ class Session:
         self.redirection = Redirection(request["prefers_async"])
         self.redirection.target = request["target"]
         self.environment = Environment(request, self.redirection)
-        facts: dict[str, Any] = {"fn_calls": 0}
+        facts: dict[str, Any] = {"fn_calls": 0, "databases": []}
         try:
             import_libraries(request)
             self.absent = record_absent_variables()
@@ -1145,7 +1195,8 @@ class Session:
             self.environment.prepare()
             self._run(self._look(facts), dont_mutate=True)
         except BaseException as error:  # noqa: BLE001  # a stranger's code raises anything
-            return self._failure(error)
+            if facts["fn_calls"] == 0 or not is_clean_exit(error):
+                return self._failure(error)
         if facts["fn_calls"] == 0:
             return self._failure(None)
         gc.freeze()  # the application stays; later collections need not look through it
@@ -1161,6 +1212,9 @@ class Session:
 
         def look(heads: Any, context: Any) -> list[Any]:
             facts["fn_calls"] += 1
+            origin = origin_of(context.connection)
+            if origin is not None and origin not in facts["databases"]:
+                facts["databases"].append(origin)
             facts["python"] = ".".join(str(part) for part in sys.version_info[:3])
             facts["alembic"] = importlib.import_module("alembic").__version__
             facts["sqlalchemy"] = importlib.import_module("sqlalchemy").__version__
@@ -1229,8 +1283,10 @@ class Session:
         if is_about_one and self._variables_named(error):
             return "missing variable"
         text = " ".join(str(link) for link in chain_of(error))
-        if "application context" in text or isinstance(error, LookupError):
+        if "application context" in text or isinstance(error, NoFlaskApp):
             return "no application context" if self.environment.app is None else "other"
+        if self.environment.wants_connection(error):
+            return "no connection"
         if "requires an async driver" in text:
             return "async driver"
         if "event loop" in text or "AnyIO" in text:
@@ -1348,6 +1404,9 @@ class Steps:
             if is_upgrade and is_applied(script, revision, current):
                 self.watch.answers.send({"kind": "applied", "step": index})
                 continue
+            is_again = not is_upgrade and self.fn_calls > 1
+            if is_again and not is_applied(script, revision, current):
+                continue  # env.py runs migrations twice on one version table
             self._begin(index)
             step = migration.RevisionStep.__new__(migration.RevisionStep)
             step.revision_map = script.revision_map
@@ -1416,6 +1475,14 @@ class Steps:
             return report
         self._end(report)
         return None
+
+
+def origin_of(connection: Any) -> dict[str, str | None] | None:
+    """Return where a connection would have gone; PostgreSQL's port written out."""
+    origin: dict[str, str | None] | None = connection.info.get(ORIGIN)
+    if origin is not None and origin["host"] is not None and origin["dialect"] == "postgresql":
+        return {**origin, "port": origin["port"] or "5432"}
+    return origin
 
 
 def is_clean_exit(error: BaseException) -> bool:

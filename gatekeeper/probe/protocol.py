@@ -81,7 +81,8 @@ class ProbeFacts:
     """What a run of env.py without any step showed.
 
     `fn_calls` counts how often env.py ran migrations (more than once where it loops over
-    schemas). `other_dialects` are those of connections that were not PostgreSQL's.
+    schemas), `databases` on which different ones; one without a name is that of a URL that
+    was not set. `other_dialects` are those of connections that were not PostgreSQL's.
     `notes` says how the project was run, one line each.
     """
 
@@ -100,6 +101,7 @@ class ProbeFacts:
     absent_variables: tuple[str, ...]
     other_dialects: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    databases: tuple[Origin, ...] = ()
 
 
 class Fate(enum.Enum):
@@ -189,6 +191,7 @@ class Fault(enum.Enum):
     OTHER_DIALECT = "other dialect"
     NEVER_CONNECTED = "never connected"
     ASYNC_DRIVER = "async driver"
+    NO_CONNECTION = "no connection"
     NO_APP_CONTEXT = "no application context"
     LOOP = "event loop"
     OTHER = "other"
@@ -290,6 +293,7 @@ def read_facts(message: Mapping[str, Any]) -> ProbeFacts:
         absent_variables=read_texts(message, "absent_variables"),
         other_dialects=read_texts(message, "other_dialects"),
         notes=read_texts(message, "notes"),
+        databases=tuple(_read_origin(entry) for entry in read(message, "databases", list)),
     )
 
 

@@ -135,6 +135,7 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
         with contextlib.ExitStack() as stack:
             process, outcome = _start(stack, launch, attempt, new_target())
             if isinstance(outcome, ProbeFacts):
+                _refuse_several(outcome.databases, launch)
                 better = (
                     None
                     if fallback is not None
@@ -222,6 +223,7 @@ def _start_message(launch: Launch, attempt: Attempt, target: Target) -> dict[str
         "editable_paths": _editable_paths(launch, checkout),
         "flask": None if attempt.flask is None else attempt.flask.value,
         "prefers_async": attempt.prefers_async,
+        "gives_connection": attempt.gives_connection,
     }
 
 
@@ -457,6 +459,21 @@ def _fate_of(message: Mapping[str, Any], fates: Mapping[int, Fate]) -> Fate | No
     if transaction is not None:
         return fates.get(transaction)
     return None if protocol.read(message, "failed", bool) else Fate.COMMITTED
+
+
+def _refuse_several(databases: tuple[Origin, ...], launch: Launch) -> None:
+    """Refuse to run one database's revisions on another's: there is one scratch database."""
+    if len(databases) < 2:
+        return
+    unnamed = "one whose URL is not set"
+    names = [unnamed if o.database is None else f"`{_tell(o)}`" for o in databases]
+    raise ProbeError(
+        f"env.py runs migrations on {len(databases)} databases: {', '.join(names)}; gatekeeper "
+        "rehearses on one at a time",
+        where=_where(launch),
+        fix="Give each database an env.py of its own, or let env.py take the database from its "
+        "section of the configuration file, and run gatekeeper once for each: `--section NAME`.",
+    )
 
 
 def _notes(launch: Launch, attempt: Attempt, facts: ProbeFacts) -> tuple[str, ...]:

@@ -397,6 +397,112 @@ def test_env_that_loops_over_schemas(launch, probe_server):
     assert probe_server.execute(target.database, tables) == [("north",), ("south",)]
 
 
+def test_env_that_migrates_several_databases_is_refused(launch, probe_server):
+    """All would be led to one scratch database, and the migrations blamed for it."""
+    with (
+        pytest.raises(ProbeError) as raised,
+        open_probe(launch("several_databases"), probe_server.new_target),
+    ):
+        pass
+    assert raised.value.what == (
+        "env.py runs migrations on 2 databases: `postgresql db.example.com:5432/shop`, "
+        "`postgresql db.example.com:5432/stock`; gatekeeper rehearses on one at a time"
+    )
+    assert raised.value.where == "migrations/env.py"
+    assert "`--section NAME`" in str(raised.value.fix)
+
+
+def test_several_files_of_another_dialect_are_several_databases(launch, probe_server):
+    launched = launch("several_databases")
+    for name in ("shop", "stock"):
+        url = f"postgresql+psycopg2://shop:pw@db.example.com/{name}"
+        put(launched.checkout / "migrations/env.py", url, f"sqlite:///{name}.db")
+    with (
+        pytest.raises(ProbeError, match=r"`sqlite shop.db`, `sqlite stock.db`"),
+        open_probe(launched, probe_server.new_target),
+    ):
+        pass
+
+
+def test_side_connections_are_no_second_database(launch, probe_server):
+    """Nor is the same one with its port written out."""
+    launched = launch("several_databases")
+    env = launched.checkout / "migrations/env.py"
+    put(env, "db.example.com/stock", "db.example.com:5432/shop")
+    put(env, "from alembic", "import sqlalchemy as sa\nfrom alembic")
+    with env.open("a") as file:
+        file.write("sa.create_engine('postgresql://h/side').connect().close()\n")
+    with open_probe(launched, probe_server.new_target) as probe:
+        assert [o.database for o in probe.facts.databases] == ["shop"]
+        target = probe_server.new_target()
+        there = probe.run(target, up("a001", "a002"))
+        back = probe.run(target, down("a002", "a001"))
+    assert [s.completed for r in (there, back) for s in r.steps] == [True] * 4
+    assert (there.fn_calls, back.fn_calls, back.error) == (2, 2, None)
+
+
+@pytest.mark.parametrize("way", ["demanded", "asked for"])
+def test_env_that_wants_a_connection_of_its_caller(way, launch, probe_server):
+    target = probe_server.new_target()
+    launched = launch("connection_given")
+    if way == "asked for":
+        put(launched.checkout / "migrations/env.py", '["connection"]', '.get("connection")')
+        put(
+            launched.checkout / "migrations/env.py",
+            "\ncontext.configure",
+            "\nif connection is None:\n    raise RuntimeError('no connection was passed in')\n"
+            "context.configure",
+        )
+    with open_probe(launched, probe_server.new_target) as probe:
+        notes = probe.facts.notes
+        there = probe.run(target, up("a001", "a002"))
+        back = probe.run(target, down("a002"))
+        probe_server.wait_for_end_of_backends(target.database)
+    assert (
+        "env.py demands a Connection of its caller: one to the ephemeral database was given"
+        in notes
+    )
+    assert [s.completed for r in (there, back) for s in r.steps] == [True] * 3
+    assert {s.fate for r in (there, back) for st in r.steps for s in st.statements} == {
+        Fate.COMMITTED
+    }
+    assert probe_server.execute(target.database, "SELECT * FROM alembic_version") == [("a001",)]
+
+
+@pytest.mark.parametrize("code", ["None", "0"])
+def test_env_that_exits_cleanly_at_its_end(code, launch, probe_server):
+    launched = launch("sync_ini")
+    with (launched.checkout / "migrations/env.py").open("a") as env:
+        env.write(f"\nimport sys\n\nsys.exit({code})\n")
+    with open_probe(launched, probe_server.new_target) as probe:
+        assert probe.run(probe_server.new_target(), up("a001")).steps[0].completed
+
+
+@pytest.mark.parametrize("at", ["start", "end"])
+def test_env_that_exits_without_having_run_or_with_a_code(at, launch, probe_server):
+    launched = launch("sync_ini")
+    env = launched.checkout / "migrations/env.py"
+    source = env.read_text()
+    env.write_text("exit(0)\n" + source if at == "start" else source + "\nexit(4)\n")
+    with (
+        pytest.raises(ProbeError, match=f"SystemExit: {0 if at == 'start' else 4}"),
+        open_probe(launched, probe_server.new_target),
+    ):
+        pass
+
+
+def test_missing_key_is_not_taken_for_a_missing_flask_application(launch, probe_server):
+    launched = launch("sync_ini")
+    put(launched.checkout / "migrations/env.py", "from alembic", "{}['thing']\nfrom alembic")
+    with (
+        pytest.raises(ProbeError) as raised,
+        open_probe(launched, probe_server.new_target),
+    ):
+        pass
+    assert raised.value.what == "env.py could not be run: KeyError: 'thing'"
+    assert "Flask" not in str(raised.value)
+
+
 def test_drift_in_words(launch, probe_server):
     target = probe_server.new_target()
     with open_probe(launch("sync_ini"), probe_server.new_target) as probe:

@@ -1,0 +1,16 @@
+"""Message of a002."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "a002"
+down_revision = "a001"
+
+
+def upgrade():
+    op.add_column("users", sa.Column("email", sa.Text()))
+    op.execute(sa.text("UPDATE users SET email = :email").bindparams(email="nobody"))
+
+
+def downgrade():
+    op.drop_column("users", "email")
