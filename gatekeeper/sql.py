@@ -141,6 +141,17 @@ def make_concurrent(sql: str, like: ParsedStatement) -> tuple[str, ...]:
     return ()
 
 
+def make_repeatable(sql: str) -> tuple[str, ...]:
+    """Return the statements of a text that add a label to an ENUM type, with IF NOT EXISTS."""
+    with contextlib.suppress(postgast.PgQueryError):
+        tree = postgast.parse(sql.replace("%%", "%"))
+        added = [each.stmt for each in tree.stmts if _read(each.stmt).kind is Kind.ADD_LABEL]
+        for each in added:
+            each.alter_enum_stmt.skip_if_new_val_exists = True
+        return tuple(postgast.deparse(_alone(each)) for each in added)
+    return ()
+
+
 def _concurrently(wrapped: Any) -> Iterator[str]:
     node = getattr(wrapped, wrapped.WhichOneof("node"))
     node.concurrent = True

@@ -13,6 +13,7 @@ from gatekeeper.sql import (
     find_name,
     is_same_name,
     make_concurrent,
+    make_repeatable,
     parse,
     plain_name,
     shorten,
@@ -264,6 +265,14 @@ def test_a_function_of_the_users_may_change_the_schema() -> None:
 def test_an_index_made_concurrently(sql: str, position: int, concurrent: list[str]) -> None:
     like = statements_of(sql)[position]
     assert list(make_concurrent(sql, like)) == concurrent
+
+
+def test_a_label_that_can_be_added_again() -> None:
+    sql = "SELECT 1; ALTER TYPE s.mood ADD VALUE 'it''s' BEFORE 'ok'"
+    assert make_repeatable(sql) == (
+        "ALTER TYPE s.mood ADD VALUE IF NOT EXISTS 'it''s' BEFORE 'ok'",
+    )
+    assert make_repeatable("ALTER TYPE mood RENAME VALUE 'a' TO 'b'; BEGINN") == ()
 
 
 @pytest.mark.parametrize("sql", ["", "  ", "-- nothing", ";"])

@@ -42,7 +42,9 @@ Instead
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from gatekeeper.checks.observed import (
     at_error,
@@ -51,6 +53,7 @@ from gatekeeper.checks.observed import (
     raised,
     tell_unfinished,
 )
+from gatekeeper.checks.paste import autocommit_block
 from gatekeeper.model import (
     Check,
     CheckContext,
@@ -60,29 +63,34 @@ from gatekeeper.model import (
     Skipped,
     Step,
 )
-from gatekeeper.sql import Kind
+from gatekeeper.sql import Kind, make_repeatable, plain_name
 
 CHECK = Check(
     "enum-add-then-use", "A new ENUM label is committed before it is used", "data", Needs.REHEARSAL
 )
 
 _UNSAFE_USE = "55P04"  # unsafe_new_enum_value_usage
+_LABEL_OF_TYPE = re.compile(r'"(?P<label>[^"]+)" of enum type "?(?P<type>[^"]+)"?')
+
+
+@dataclass(frozen=True)
+class _Added:
+    revision: str
+    type: str
+    label: str
+    sql: str
 
 
 def find(context: CheckContext) -> Iterator[Finding | Skipped]:
     if context.rehearsal is None:
         return
-    adds: list[tuple[str, str]] = []
+    adds: list[_Added] = []
     for revision in context.changes.to_rehearse:
         deploy = find_upgrade(context, revision)
         if isinstance(deploy, Skipped):
             yield deploy
             continue
-        adds += [
-            (revision.revision, f"op.execute({each.statement.sql!r})")
-            for each in own_statements(revision, deploy)
-            if each.parsed.kind is Kind.ADD_LABEL and each.statement.in_transaction
-        ]
+        adds += _uncommitted(revision, deploy)
         alone = context.rehearsal.of(revision.revision)
         steps = (deploy, alone.upgrade) if alone else (deploy,)
         failed = [step for step in steps if step.error and step.error.sqlstate == _UNSAFE_USE]
@@ -92,15 +100,39 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             yield unfinished
 
 
-def _at_use(revision: Revision, step: Step, adds: list[tuple[str, str]]) -> Finding:
-    where = ", ".join(dict.fromkeys(f"`{name}`" for name, _ in adds)) or "the same transaction"
-    calls = "\n".join(f"        {call}" for _, call in adds) or "        op.execute(…)"
+def _uncommitted(revision: Revision, step: Step) -> Iterator[_Added]:
+    for each in own_statements(revision, step):
+        statement, parsed = each.statement, each.parsed
+        is_open = statement.in_transaction and statement.committed is not True
+        if parsed.kind is Kind.ADD_LABEL and is_open:
+            name = plain_name(parsed.names[0])
+            yield _Added(revision.revision, name, parsed.labels[0], statement.sql)
+
+
+def _at_use(revision: Revision, step: Step, adds: list[_Added]) -> Finding:
+    adds = [each for each in adds if _is_meant(each, step)]
+    where = ", ".join(dict.fromkeys(f"`{each.revision}`" for each in adds))
+    remedy = (
+        "Add the label in `with op.get_context().autocommit_block():`, in a revision before the "
+        "one that uses it."
+    )
+    if statements := [sql for each in adds for sql in make_repeatable(each.sql)]:
+        block = autocommit_block(dict.fromkeys(statements))
+        remedy = f"In a revision before the one that uses the label:\n\n{block}"
     return at_error(
         CHECK,
         revision,
         step,
-        f"`{revision.revision}` used a label that {where} had added and not committed: "
-        f"{raised(step)}",
-        "In a revision before the one that uses the label:\n\n"
-        f"    with op.get_context().autocommit_block():\n{calls}",
+        f"`{revision.revision}` used a label that {where or 'the same transaction'} had added and "
+        f"not committed: {raised(step)}",
+        remedy,
     )
+
+
+def _is_meant(added: _Added, step: Step) -> bool:
+    """Tell whether the error is about that label; one in another language names none."""
+    about = _LABEL_OF_TYPE.search(step.error.message) if step.error else None
+    if about is None:
+        return True
+    bare = added.type.rpartition(".")[2]
+    return added.label == about["label"] and bare == about["type"].rpartition(".")[2]

@@ -49,8 +49,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from gatekeeper.checks.labels import Types, removed_labels, track_types
+from gatekeeper.checks.labels import Swap, Types, removed_labels, track_types
 from gatekeeper.checks.observed import (
     Seen,
     at_error,
@@ -60,8 +61,10 @@ from gatekeeper.checks.observed import (
     is_named,
     join_some,
     own_statements,
+    qualify,
     tell_unfinished,
 )
+from gatekeeper.checks.paste import block, drop_column, execute
 from gatekeeper.checks.written import method_of, read_calls
 from gatekeeper.model import (
     Body,
@@ -72,6 +75,7 @@ from gatekeeper.model import (
     Finding,
     Needs,
     Outcome,
+    RehearsedRevision,
     Revision,
     Skipped,
     Step,
@@ -92,15 +96,30 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             yield upgrade
             continue
         alone = rehearsal.of(revision.revision)
-        yield from _judge(revision, upgrade, types, (alone.changes if alone else None) or ())
+        changes = (alone.changes if alone else None) or ()
+        yield from _judge(context, revision, upgrade, types, changes)
         types = track_types(types, own_statements(revision, upgrade))
         has_downgrade = revision.downgrade and revision.downgrade.body is not Body.RAISES
         if alone is not None and alone.upgrade.outcome is Outcome.COMPLETED and has_downgrade:
-            yield from _judge(revision, alone.downgrade, types, alone.round_trip or ())
+            yield from _judge(context, revision, alone.downgrade, types, _taken_back(alone))
+
+
+def _taken_back(alone: RehearsedRevision) -> tuple[Difference, ...]:
+    """Return what the downgrade removed: what was made before and what should have stayed."""
+    if alone.round_trip is None:
+        return ()
+    made = [d for d in alone.changes or () if d.kind is DifferenceKind.LEFT]
+    gone = [replace(d, kind=DifferenceKind.MISSING) for d in made if d not in alone.round_trip]
+    lost = [d for d in alone.round_trip if d not in (alone.changes or ())]
+    return (*gone, *lost)
 
 
 def _judge(
-    revision: Revision, step: Step, types: Types, differences: tuple[Difference, ...]
+    context: CheckContext,
+    revision: Revision,
+    step: Step,
+    types: Types,
+    differences: tuple[Difference, ...],
 ) -> Iterator[Finding | Skipped]:
     seen = own_statements(revision, step)
     in_use = step.error.sql if step.error and step.error.sqlstate == _IN_USE else None
@@ -115,8 +134,9 @@ def _judge(
             names and not each.parsed.if_exists and not _is_checked(revision, step, seen, position)
         ):
             yield _at_drop(revision, each, names)
-    for each, labels in removed_labels(seen, types):
-        yield _at_swap(revision, each, labels)
+    for swap in removed_labels(seen, types):
+        yield _at_swap(context, revision, swap)
+    yield from _unexplained(revision, seen, differences)
     failed = [p for p in statements_of(in_use or "") if p.kind is Kind.DROP_TYPE]
     if failed:
         yield _at_use(revision, step, failed[0].names)
@@ -124,6 +144,29 @@ def _judge(
         yield unfinished
 
 
+def _unexplained(
+    revision: Revision, seen: tuple[Seen, ...], differences: tuple[Difference, ...]
+) -> Iterator[Finding | Skipped]:
+    """Yield what there is to say of types and labels that no readable statement removed."""
+    opaque = [s for s in seen if s.parsed.changes_schema is None]
+    if not opaque and any(s.parsed.changes_schema for s in seen):
+        return  # DROP SCHEMA, SET SCHEMA, DROP EXTENSION: what can be read explains it
+    texts = " ".join(s.statement.sql for s in seen if s.parsed.changes_schema is not None)
+    for each in differences:
+        type_name = each.name if each.object_type == "enum" else each.name.rpartition(".")[0]
+        is_gone = each.kind is DifferenceKind.MISSING and each.object_type in ("enum", "enum label")
+        bare = type_name.rpartition(".")[2]
+        if not is_gone or bare in texts:
+            continue
+        columns = _columns_gone(seen, differences)
+        cascades = [s for s in opaque if _CASCADE.search(s.statement.sql)]
+        if each.object_type == "enum" and columns and cascades:
+            yield _at_cascade(revision, cascades[0], [bare], columns)
+        else:
+            yield Skipped(f"how the {each.object_type} `{each.name}` was dropped was not seen")
+
+
+_CASCADE = re.compile(r"\bDROP\s+TYPE\b[^;]*\bCASCADE\b", re.IGNORECASE)
 _IN_USE = "2BP01"  # dependent_objects_still_exist
 
 
@@ -176,27 +219,32 @@ def _at_cascade(revision: Revision, seen: Seen, names: list[str], columns: list[
     gone = "drops every column that uses it"
     if columns:
         gone = f"dropped the column {join_some([f'`{name}`' for name in columns])} with its values"
-    table, _, column = (columns[0] if columns else "TABLE.COLUMN").rpartition(".")
+    drops = [drop_column(*_split(name)) for name in columns]
+    drops.append(execute(f"DROP TYPE IF EXISTS {', '.join(names)}"))
     return at_statement(
         CHECK,
         revision,
         seen.statement,
         f"`DROP TYPE {', '.join(names)} CASCADE` {gone}",
         "Drop the columns by name, then the type, so that nothing else can go with it:\n\n"
-        f'    op.drop_column("{table.removeprefix("public.")}", "{column}")\n'
-        f'    op.execute("DROP TYPE IF EXISTS {", ".join(names)}")',
+        f"{block(drops)}",
     )
 
 
+def _split(column: str) -> tuple[str, str]:
+    relation, _, name = column.rpartition(".")
+    return relation, name
+
+
 def _at_drop(revision: Revision, seen: Seen, names: list[str]) -> Finding:
+    guarded = execute(f"DROP TYPE IF EXISTS {', '.join(names)}")
     return at_statement(
         CHECK,
         revision,
         seen.statement,
         f"`DROP TYPE {', '.join(names)}` has no guard: it fails on a database where the type is "
         "gone already",
-        f'op.execute("DROP TYPE IF EXISTS {", ".join(names)}")\n\n'
-        "or pass `checkfirst=True` to `drop()` of the SQLAlchemy type.",
+        f"    {guarded}\n\nor pass `checkfirst=True` to `drop()` of the SQLAlchemy type.",
     )
 
 
@@ -206,30 +254,37 @@ _DEPENDENT = re.compile(r"column (\S+) of table (\S+) depends on type")
 def _at_use(revision: Revision, step: Step, names: tuple[str, ...]) -> Finding:
     dependents = _DEPENDENT.findall(step.error.message if step.error else "")
     columns = join_some([f"`{table}.{column}`" for column, table in dependents]) or "a column"
-    column, table = dependents[0] if dependents else ("COLUMN", "TABLE")
+    drops = [drop_column(table, column) for column, table in dependents]
+    drops.append(execute(f"DROP TYPE IF EXISTS {', '.join(names)}"))
     return at_error(
         CHECK,
         revision,
         step,
         f"`DROP TYPE {', '.join(names)}` failed: {columns} still uses the type",
-        "Drop the column or give it another type first, in the same function:\n\n"
-        f'    op.drop_column("{table}", "{column}")\n'
-        f'    op.execute("DROP TYPE IF EXISTS {", ".join(names)}")',
+        f"Drop the column or give it another type first, in the same function:\n\n{block(drops)}",
     )
 
 
-def _at_swap(revision: Revision, seen: Seen, labels: tuple[str, ...]) -> Finding:
-    column = seen.parsed.retyped_columns[0]
-    relation = seen.parsed.relations[0]
-    quoted = ", ".join(f"'{label}'" for label in labels)
+def _at_swap(context: CheckContext, revision: Revision, swap: Swap) -> Finding:
+    written, column = swap.seen.parsed.relations[0], swap.column
+    relation = qualify(context, revision, written)
+    quoted = ", ".join(_quote(label) for label in swap.lost)
+    cases = " ".join(f"WHEN {_quote(label)} THEN {_quote(swap.kept[0])}" for label in swap.lost)
+    call = execute(
+        f"ALTER TABLE {written} ALTER COLUMN {column.name} TYPE {column.type} USING "
+        f"(CASE {column.name}::text {cases} ELSE {column.name}::text END)::{column.type}"
+    )
     return at_statement(
         CHECK,
         revision,
-        seen.statement,
+        swap.seen.statement,
         f"The new type of `{relation}.{column.name}` lacks the label {quoted}; a row that holds it "
         "stops the revision",
-        "Before the type is changed, move or refuse the rows that hold it, for example:\n\n"
-        f'    op.execute("UPDATE {relation} SET {column.name} = … '
-        f'WHERE {column.name} IN ({quoted})")',
+        "Map the rows that hold it where the type is changed, each label to the one that it "
+        f"becomes (here {_quote(swap.kept[0])}):\n\n    {call}",
         relation=relation,
     )
+
+
+def _quote(label: str) -> str:
+    return "'" + label.replace("'", "''") + "'"

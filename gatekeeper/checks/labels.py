@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from gatekeeper.checks.observed import Seen
-from gatekeeper.sql import Kind, plain_name
+from gatekeeper.sql import Kind, RetypedColumn, plain_name
 
 Types = Mapping[str, tuple[str, ...] | None]
 
@@ -36,7 +37,17 @@ def track_types(types: Types, seen: Iterable[Seen]) -> dict[str, tuple[str, ...]
     return known
 
 
-def removed_labels(seen: tuple[Seen, ...], types: Types) -> Iterator[tuple[Seen, tuple[str, ...]]]:
+@dataclass(frozen=True)
+class Swap:
+    """A statement that gives a column a type which lacks labels, and those it keeps."""
+
+    seen: Seen
+    column: RetypedColumn
+    lost: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def removed_labels(seen: tuple[Seen, ...], types: Types) -> Iterator[Swap]:
     """Yield the statements that swap a column's type for one with fewer labels, unguarded.
 
     Which type a column has is not in the SQL; see `_replaced_type` for how it is told. Rows
@@ -52,7 +63,7 @@ def removed_labels(seen: tuple[Seen, ...], types: Types) -> Iterator[tuple[Seen,
                 continue
             lost = tuple(label for label in old if label not in new)
             if lost and not column.using_case and not _is_looked_after(seen[:position], each):
-                yield each, lost
+                yield Swap(each, column, lost, new)
 
 
 def _replaced_type(seen: tuple[Seen, ...], before: Types, new: str) -> str | None:

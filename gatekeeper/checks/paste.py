@@ -16,6 +16,17 @@ def execute(sql: str) -> str:
     return f'op.execute("{text}")'
 
 
+def drop_column(relation: str, column: str) -> str:
+    """Return the call that drops a column; `relation` may be qualified."""
+    schema, _, table = relation.rpartition(".")
+    return f'op.drop_column("{table}", "{column}"{in_schema(schema)})'
+
+
+def in_schema(schema: str) -> str:
+    """Return the keyword that names a schema, "" for `public` and for none."""
+    return f', schema="{schema}"' if schema not in ("", "public") else ""
+
+
 def block(calls: Iterable[str], indent: int = 4) -> str:
     """Return the calls one below the other, indented."""
     return "\n".join(f"{' ' * indent}{call}" for call in calls)

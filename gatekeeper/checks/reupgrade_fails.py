@@ -56,6 +56,7 @@ from gatekeeper.checks.observed import (
     stairways,
     tell_unfinished,
 )
+from gatekeeper.checks.paste import autocommit_block
 from gatekeeper.model import (
     Check,
     CheckContext,
@@ -66,7 +67,9 @@ from gatekeeper.model import (
     Outcome,
     RehearsedRevision,
     Skipped,
+    Step,
 )
+from gatekeeper.sql import make_repeatable
 
 CHECK = Check(
     "reupgrade-fails",
@@ -93,10 +96,16 @@ def _at_reupgrade(rehearsed: RehearsedRevision) -> Finding:
     if left:
         forgotten = join_some([f"{each.object_type} `{each.name}`" for each in left])
         message += f". Its downgrade left {forgotten}"
-    return at_error(CHECK, rehearsed.revision, step, message, _remedy(left))
+    return at_error(CHECK, rehearsed.revision, step, message, _remedy(step, left))
 
 
-def _remedy(left: list[Difference]) -> str:
+def _remedy(step: Step, left: list[Difference]) -> str:
+    sql = step.error.sql if step.error else None
+    if labels := make_repeatable(sql or ""):
+        return (
+            "PostgreSQL cannot remove a label, so let the upgrade accept one that is there:\n\n"
+            f"{autocommit_block(labels)}"
+        )
     drops = [
         f'op.execute("DROP TYPE IF EXISTS {each.name}")'
         for each in left

@@ -48,6 +48,13 @@ def filled(message: str) -> Finding:
     ("statements", "expected"),
     [
         (
+            (ADD, a_statement("DELETE FROM orders", rows=1)),
+            filled(
+                "`DELETE FROM orders` changed 1 row while ACCESS EXCLUSIVE of `ALTER TABLE orders "
+                "ADD a int` was held on `public.orders` and blocked reads and writes"
+            ),
+        ),
+        (
             (ADD, FILL, FILL),
             filled(
                 "`UPDATE orders SET a = 1` changed 25 rows while ACCESS EXCLUSIVE of `ALTER TABLE "
@@ -66,3 +73,10 @@ def filled(message: str) -> Finding:
 )
 def test_filled(statements: tuple[Statement, ...], expected: Finding) -> None:
     assert ask(backfill_with_ddl, adding(), sent(*statements)) == ([expected], [])
+
+
+def test_a_block_that_changes_rows_is_not_passed() -> None:
+    sql = "DO 'BEGIN UPDATE orders SET a = 1; END'"
+    block = a_statement(sql, locks={"public.orders": "ROW_EXCLUSIVE"})
+    skipped = [f"what `{sql}` changed is not in its text"]
+    assert ask(backfill_with_ddl, adding(), sent(ADD, block)) == ([], skipped)

@@ -12,9 +12,14 @@ UNSAFE = 'unsafe use of new value "lost" of enum type ticketstatus'
 ERROR = StepError(
     "UnsafeNewEnumValueUsage", UNSAFE, "55P04", USE, "migrations/versions/b002.py", 16
 )
-ADD = a_statement("ALTER TYPE ticketstatus ADD VALUE 'lost'")
+ADD = a_statement("ALTER TYPE ticketstatus ADD VALUE 'lost'", committed=False)
 OUTSIDE = a_statement("ALTER TYPE ticketstatus ADD VALUE 'lost'", in_transaction=False)
-FAILED = a_step("b002", ADD, outcome=Outcome.FAILED, error=ERROR)
+NOT_MEANT = (
+    a_statement("ALTER TYPE ticketstatus ADD VALUE 'found'", committed=False),
+    a_statement("ALTER TYPE mood ADD VALUE 'lost'", committed=False),
+    a_statement("ALTER TYPE ticketstatus ADD VALUE 'lost'", committed=True),
+)
+FAILED = a_step("b002", *NOT_MEANT, ADD, outcome=Outcome.FAILED, error=ERROR)
 OTHER = a_step("b002", outcome=Outcome.FAILED)
 
 
@@ -41,7 +46,8 @@ def used(where: str) -> Finding:
 
 
 TWO = a_change_set(a_revision("a002"), a_revision())
-BEFORE = a_step("a002", a_statement(ADD.sql, "a002"))
+BEFORE = a_step("a002", a_statement(ADD.sql, "a002", committed=False))
+COMMITTED = a_step("a002", a_statement(ADD.sql, "a002", committed=True))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +65,16 @@ BEFORE = a_step("a002", a_statement(ADD.sql, "a002"))
             ),
             used("`a002`"),
             id="two revisions in one transaction",
+        ),
+        pytest.param(
+            TWO,
+            a_rehearsal(
+                a_rehearsed(a_revision("a002"), upgrade=COMMITTED),
+                a_rehearsed(),
+                deploy=(COMMITTED, FAILED),
+            ),
+            used("`b002`"),
+            id="what was committed is not to blame",
         ),
         pytest.param(
             adding(),
@@ -79,5 +95,5 @@ def test_the_remedy_can_be_pasted() -> None:
     assert remedies(enum_add_then_use, adding(), rehearsal) == [
         "In a revision before the one that uses the label:\n\n"
         "    with op.get_context().autocommit_block():\n"
-        "        op.execute(\"ALTER TYPE ticketstatus ADD VALUE 'lost'\")"
+        "        op.execute(\"ALTER TYPE ticketstatus ADD VALUE IF NOT EXISTS 'lost'\")"
     ]

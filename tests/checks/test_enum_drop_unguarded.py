@@ -182,10 +182,10 @@ FINDINGS = {
         swap(),
         {},
         found(
-            "The new type of `orders.status` lacks the label 'lost'; a row that holds it stops "
-            "the revision",
+            "The new type of `public.orders.status` lacks the label 'lost'; a row that "
+            "holds it stops the revision",
             statement=3,
-            relation="orders",
+            relation="public.orders",
         ),
     ),
     "a swap in the other order": (
@@ -197,10 +197,10 @@ FINDINGS = {
         ),
         {},
         found(
-            "The new type of `orders.status` lacks the label 'closed', 'lost'; a row that holds "
-            "it stops the revision",
+            "The new type of `public.orders.status` lacks the label 'closed', 'lost'; a "
+            "row that holds it stops the revision",
             statement=2,
-            relation="orders",
+            relation="public.orders",
         ),
     ),
     "a downgrade that takes back a label": (
@@ -218,10 +218,10 @@ FINDINGS = {
             }
         },
         found(
-            "The new type of `orders.status` lacks the label 'new'; a row that holds it stops the "
-            "revision",
+            "The new type of `public.orders.status` lacks the label 'new'; a row that "
+            "holds it stops the revision",
             statement=3,
-            relation="orders",
+            relation="public.orders",
         ),
     ),
 }
@@ -262,4 +262,50 @@ def test_the_remedy_names_the_column() -> None:
         "Drop the columns by name, then the type, so that nothing else can go with it:\n\n"
         '    op.drop_column("orders", "status")\n'
         '    op.execute("DROP TYPE IF EXISTS ticketstatus")'
+    ]
+
+
+MOOD = Difference(DifferenceKind.MISSING, "enum", "public.ticketstatus")
+LABEL = Difference(DifferenceKind.MISSING, "enum label", "public.ticketstatus.lost")
+CASCADE = "DO 'BEGIN DROP TYPE ticketstatus CASCADE; END'"
+
+
+def test_a_type_dropped_by_a_block_with_cascade() -> None:
+    """The text says how, the catalog says what went with it."""
+    rehearsal = sent(*of(CASCADE), stairway={"changes": (MOOD, STATUS)})
+    expected = found(
+        "`DROP TYPE ticketstatus CASCADE` dropped the column `public.orders.status` with its "
+        "values",
+        statement=1,
+    )
+    assert ask(enum_drop_unguarded, adding(), rehearsal) == ([expected], [])
+
+
+@pytest.mark.parametrize(
+    ("statements", "difference", "skipped"),
+    [
+        (of("DO 'BEGIN DROP TYPE IF EXISTS ticketstatus; END'"), MOOD,
+         ["how the enum `public.ticketstatus` was dropped was not seen"]),
+        (of("SELECT tidy()"), LABEL,
+         ["how the enum label `public.ticketstatus.lost` was dropped was not seen"]),
+        ((), MOOD, ["how the enum `public.ticketstatus` was dropped was not seen"]),
+        (of("DROP SCHEMA s CASCADE"), MOOD, []),
+        (of("SELECT tidy()", "DROP TYPE IF EXISTS ticketstatus"), MOOD, []),
+        (of("DO 'BEGIN END'"), NOTE, []),
+    ],
+)  # fmt: skip
+def test_what_was_not_seen_is_not_passed(
+    statements: tuple[Statement, ...], difference: Difference, skipped: list[str]
+) -> None:
+    rehearsal = sent(*statements, enums_before=ENUMS, stairway={"changes": (difference,)})
+    assert ask(enum_drop_unguarded, adding(), rehearsal) == ([], skipped)
+
+
+def test_the_remedy_of_a_swap_maps_the_labels() -> None:
+    rehearsal = sent(*swap(), enums_before=ENUMS)
+    assert remedies(enum_drop_unguarded, adding(), rehearsal) == [
+        "Map the rows that hold it where the type is changed, each label to the one that it "
+        "becomes (here 'open'):\n\n"
+        '    op.execute("ALTER TABLE orders ALTER COLUMN status TYPE ticketstatus USING (CASE '
+        "status::text WHEN 'lost' THEN 'open' ELSE status::text END)::ticketstatus\")"
     ]

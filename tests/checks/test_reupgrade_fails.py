@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gatekeeper.checks import reupgrade_fails
@@ -76,4 +78,14 @@ def test_the_remedy_drops_the_type_that_is_left() -> None:
     assert remedies(reupgrade_fails, adding(), a_rehearsal(rehearsed)) == [
         "Add to the end of `downgrade()`:\n\n"
         '    op.execute("DROP TYPE IF EXISTS public.parcelsize")'
+    ]
+
+
+def test_the_remedy_accepts_a_label_that_stays() -> None:
+    error = replace(ERROR, sql="ALTER TYPE mood ADD VALUE 'meh' AFTER 'ok'")
+    rehearsed = a_rehearsed(reupgrade=a_step("b002", outcome=Outcome.FAILED, error=error))
+    assert remedies(reupgrade_fails, adding(), a_rehearsal(rehearsed)) == [
+        "PostgreSQL cannot remove a label, so let the upgrade accept one that is there:\n\n"
+        "    with op.get_context().autocommit_block():\n"
+        "        op.execute(\"ALTER TYPE mood ADD VALUE IF NOT EXISTS 'meh' AFTER 'ok'\")"
     ]
