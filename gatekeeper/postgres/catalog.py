@@ -24,26 +24,6 @@ SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
 ) setting (name, value);
 """
 
-_SHARED = """
-WITH space AS MATERIALIZED (
-    SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
-    WHERE nspname <> 'information_schema' AND nspname !~ '^pg_'
-), member AS MATERIALIZED (
-    SELECT classid, objid FROM pg_depend
-    WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
-), relation AS MATERIALIZED (
-    SELECT c.oid, c.relkind, c.relowner, c.relacl, c.relpersistence, c.relam, c.reltablespace,
-        c.reloptions, c.reltoastrelid, c.relreplident, c.relrowsecurity, c.relforcerowsecurity,
-        c.reloftype, c.relispartition, c.relpartbound, n.nspname || '.' || c.relname AS name
-    FROM pg_class c JOIN space n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'i', 'I') AND c.oid >= 16384
-    AND NOT EXISTS (
-        SELECT FROM member WHERE classid = 'pg_class'::regclass AND objid = c.oid
-    )
-)
-"""
-
-
 # The catalogs of all objects that users have made in a schema.
 _IN_SCHEMAS = """
 FROM (
@@ -184,16 +164,33 @@ def _flag(condition: str) -> str:
     return f"CASE WHEN {condition} THEN 'yes' END"
 
 
-def _tablespace(relation: str) -> str:
-    return (
-        f"CASE WHEN {relation}.reltablespace <> 0 THEN"
-        f" (SELECT spcname FROM pg_tablespace WHERE oid = {relation}.reltablespace) END"
-    )
-
-
 def _regproc(column: str) -> str:
     return f"nullif({column}::oid, 0)::regproc::text"
 
+
+_RELATION_KIND = "CASE c.relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r'::\"char\" END"
+
+_SHARED = f"""
+WITH space AS MATERIALIZED (
+    SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
+    WHERE nspname <> 'information_schema' AND nspname !~ '^pg_'
+), member AS MATERIALIZED (
+    SELECT classid, objid FROM pg_depend
+    WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+), relation AS MATERIALIZED (
+    SELECT c.oid, c.relkind, c.relowner, c.relpersistence, c.relam, c.reloptions,
+        c.reltoastrelid, c.relreplident, c.relrowsecurity, c.relforcerowsecurity, c.reloftype,
+        c.relispartition, c.relpartbound, n.nspname || '.' || c.relname AS name,
+        {_privileges("c.relacl", _RELATION_KIND, "c.relowner")} AS privileges,
+        CASE WHEN c.reltablespace <> 0 THEN
+            (SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace) END AS tablespace
+    FROM pg_class c JOIN space n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'i', 'I') AND c.oid >= 16384
+    AND NOT EXISTS (
+        SELECT FROM member WHERE classid = 'pg_class'::regclass AND objid = c.oid
+    )
+)
+"""
 
 _SCHEMAS = Family(
     "'schema'",
@@ -222,12 +219,12 @@ _TABLES = Family(
     WHERE o.relkind IN ('r', 'p', 'f', 'v', 'm')""",
     {
         "owner": "pg_get_userbyid(o.relowner)",
-        "privileges": _privileges("o.relacl", "'r'", "o.relowner"),
+        "privileges": "o.privileges",
         "definition": "CASE WHEN o.relkind IN ('v', 'm') THEN pg_get_viewdef(o.oid) END",
         "persistence": "CASE o.relpersistence WHEN 'u' THEN 'unlogged' END",
         "access method": """CASE WHEN o.relam <> 0 THEN
             (SELECT amname FROM pg_am WHERE oid = o.relam) END""",
-        "tablespace": _tablespace("o"),
+        "tablespace": "o.tablespace",
         "options": "array_to_string(o.reloptions, ', ')",
         "TOAST options": """CASE WHEN o.reltoastrelid <> 0 THEN (
             SELECT array_to_string(reloptions, ', ') FROM pg_class
@@ -307,7 +304,7 @@ _CONSTRAINTS = Family(
         "inherited": """CASE WHEN o.coninhcount > 0 THEN
             CASE WHEN o.conislocal THEN 'and local' ELSE 'yes' END END""",
         "index options": "array_to_string(x.reloptions, ', ')",
-        "index tablespace": _tablespace("x"),
+        "index tablespace": "x.tablespace",
         "index valid": "CASE WHEN NOT i.indisvalid THEN 'no' END",
         "clustered on": _flag("i.indisclustered"),
         "replica identity": _flag("i.indisreplident"),
@@ -341,7 +338,7 @@ _INDEXES = Family(
     {
         "definition": "pg_get_indexdef(o.oid)",
         "valid": "CASE WHEN NOT i.indisvalid THEN 'no' END",
-        "tablespace": _tablespace("o"),
+        "tablespace": "o.tablespace",
         "clustered on": _flag("i.indisclustered"),
         "replica identity": _flag("i.indisreplident"),
         "attached to": """CASE WHEN o.relispartition THEN
@@ -368,7 +365,7 @@ _SEQUENCES = Family(
         "owned by": "t.name || '.' || a.attname",
         "identity": _flag("d.deptype = 'i'"),
         "owner": "pg_get_userbyid(o.relowner)",
-        "privileges": _privileges("o.relacl", "'s'", "o.relowner"),
+        "privileges": "o.privileges",
         "persistence": "CASE o.relpersistence WHEN 'u' THEN 'unlogged' END",
         "type": "format_type(s.seqtypid, NULL)",
         "start": "s.seqstart",

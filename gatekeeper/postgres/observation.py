@@ -111,6 +111,19 @@ def read_relations(connection: Connection) -> Relations:
         return {oid: Relation(*values) for oid, *values in cursor.fetchall()}
 
 
+def find_relations(connection: Connection, name: str) -> frozenset[str]:
+    """Return the qualified names of the user's relations of this name in all schemas."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relname = %s AND c.oid >= 16384 AND c.relkind <> 'c'"
+            " AND n.nspname !~ '^pg_'",
+            (name,),
+        )
+        return frozenset(qualified for (qualified,) in cursor.fetchall())
+
+
 def interpret(
     rows: Sequence[ObservedRow], previous: Observed | None, relations: Relations
 ) -> Observed:

@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gatekeeper.model import Direction, Outcome, Revision, Step, StepError
 from gatekeeper.postgres.databases import Database, create_database, drop_database
 from gatekeeper.postgres.observation import (
     OBSERVE,
+    find_relations,
     invalid_indexes,
     read_relations,
     read_versions,
@@ -21,6 +23,9 @@ from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 from gatekeeper.probe.protocol import Launch, ProbeRun, RequestedStep, Target
 from gatekeeper.probe.runner import Probe, open_probe
 from gatekeeper.rehearsal.facts import steps_of, tips, with_postconditions
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class Stage:
     _stack: contextlib.ExitStack
     _probe: Probe | None = field(default=None, repr=False)
     _unused: Database | None = field(default=None, repr=False)
+    _left_open: tuple[Database, Connection] | None = field(default=None, repr=False)
 
     @property
     def database_name(self) -> str:
@@ -96,16 +102,15 @@ class Stage:
 
     def clone(self, database: Database) -> Database:
         """Return a copy of a database; it lasts as long as the stage."""
+        self._close()
         clone = create_database(self.server, database)
         self._stack.callback(drop_database, clone)
         return clone
 
     def snapshot(self, database: Database) -> Snapshot:
         """Return the catalog without Alembic's version table, in whichever schema it is."""
-        table = self.probe.facts.version_table
-        with contextlib.closing(database.connect()) as connection:
-            names = (relation.name for relation in read_relations(connection).values())
-            ignore = frozenset(n for n in names if n.rpartition(".")[2] == table)
+        with contextlib.closing(self._connect(database)) as connection:
+            ignore = find_relations(connection, self.probe.facts.version_table)
             return take_snapshot(connection, ignore)
 
     def run(
@@ -119,9 +124,14 @@ class Stage:
 
         Without `observe` no locks are: what only leads up to the base is not judged, and
         one transaction around a long history holds thousands of them.
+
+        What it saw that with stays open for the snapshot that mostly follows: a new
+        connection knows nothing of the catalog, which costs more than to read it.
         """
         facts = self.probe.facts
-        with contextlib.closing(database.connect()) as connection:
+        self._close()
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(contextlib.closing(database.connect()))
             relations = read_relations(connection)
             invalid_before = set(invalid_indexes(connection))
             requested = [RequestedStep(r.revision, direction) for r in revisions]
@@ -140,11 +150,24 @@ class Stage:
                 unexpected=frozenset(r.revision for r in revisions) if gone else frozenset(),
                 invalid_indexes=sorted(set(invalid_indexes(connection)) - invalid_before),
             )
+            stack.pop_all()
+            self._left_open = (database, connection)
         return Ran(steps, None)
 
     def seed(self, database: Database) -> None:
         if self.preparation.seed is not None:
             run_script(database, self.preparation.seed)
+
+    def _connect(self, database: Database) -> Connection:
+        if self._left_open is not None and self._left_open[0] is database:
+            connection, self._left_open = self._left_open[1], None
+            return connection
+        return database.connect()
+
+    def _close(self) -> None:
+        if self._left_open is not None:
+            self._left_open[1].close()
+            self._left_open = None
 
     def _create(self) -> Database:
         database = create_database(self.server, None, self.preparation.extensions)
@@ -165,6 +188,7 @@ def open_stage(
     """Yield a stage on which the project's environment has come up."""
     with contextlib.ExitStack() as stack:
         stage = Stage(server, preparation, stack)
+        stack.callback(stage._close)
         databases: list[Database] = []
 
         def new_target() -> Target:

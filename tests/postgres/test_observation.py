@@ -15,6 +15,7 @@ from gatekeeper.postgres.observation import (
     OBSERVE,
     Observed,
     OpenTransaction,
+    find_relations,
     interpret,
     invalid_indexes,
     open_transactions,
@@ -326,6 +327,17 @@ def test_relations_know_their_rows_and_tables(tables: Database) -> None:
     assert found["public.t_a"].table == "public.t"
     assert found["public.t"].table is None
     assert not any(name.startswith(("pg_", "information_schema")) for name in found)
+
+
+def test_relations_are_found_by_name_in_all_schemas(database: Database) -> None:
+    with contextlib.closing(database.connect()) as connection:
+        assert find_relations(connection, "t") == frozenset()
+        execute(
+            connection,
+            "CREATE SCHEMA s; CREATE TABLE t (id int); CREATE VIEW s.t AS SELECT 1 AS one;"
+            "CREATE TABLE s.t2 (id int); CREATE TEMPORARY TABLE t (id int)",
+        )
+        assert find_relations(connection, "t") == {"public.t", "s.t"}
 
 
 def test_an_invalid_index_is_named(database: Database) -> None:
