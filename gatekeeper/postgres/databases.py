@@ -45,11 +45,16 @@ class Database:
     @contextlib.contextmanager
     def session(self, autocommit: bool = True) -> Iterator[Connection]:
         """Yield a connection that is closed with the block; what goes wrong is said."""
-        with contextlib.closing(self.connect(autocommit)) as connection:
-            try:
-                yield connection
-            except psycopg2.Error as error:
-                raise self.server.lost(error) from error
+        with contextlib.closing(self.connect(autocommit)) as connection, self.telling():
+            yield connection
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Turn psycopg2's errors inside the block into `DatabaseError`."""
+        try:
+            yield
+        except psycopg2.Error as error:
+            raise self.server.lost(error) from error
 
 
 @contextlib.contextmanager

@@ -109,7 +109,7 @@ class Stage:
 
     def snapshot(self, database: Database) -> Snapshot:
         """Return the catalog without Alembic's version table, in whichever schema it is."""
-        with contextlib.closing(self._connect(database)) as connection:
+        with contextlib.closing(self._connect(database)) as connection, database.telling():
             ignore = find_relations(connection, self.probe.facts.version_table)
             return take_snapshot(connection, ignore)
 
@@ -132,6 +132,7 @@ class Stage:
         self._close()
         with contextlib.ExitStack() as stack:
             connection = stack.enter_context(contextlib.closing(database.connect()))
+            stack.enter_context(database.telling())
             relations = read_relations(connection)
             invalid_before = set(invalid_indexes(connection))
             requested = [RequestedStep(r.revision, direction) for r in revisions]
