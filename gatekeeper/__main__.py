@@ -1,5 +1,17 @@
-"""Lets `python -m gatekeeper` run the commands."""
+"""Where the command begins: signals first, for loading the rest takes half a second."""
 
-from gatekeeper.cli import main
+from __future__ import annotations
 
-main()
+from gatekeeper.signals import leave_at_once
+
+
+def start() -> None:
+    """Run the commands of `cli.py`."""
+    leave_at_once()
+    from gatekeeper.cli import main
+
+    main()
+
+
+if __name__ == "__main__":
+    start()

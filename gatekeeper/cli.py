@@ -6,13 +6,11 @@ import contextlib
 import datetime as dt
 import difflib
 import os
-import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -23,13 +21,14 @@ import gatekeeper
 from gatekeeper import checks, pipeline
 from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
-from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError, Interrupted
+from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
 from gatekeeper.model import Report, Verdict
 from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.policy import waivers
 from gatekeeper.probe.sandbox import protect_own_environment
 from gatekeeper.reporters import REPORTERS
 from gatekeeper.reporters.context import RenderContext
+from gatekeeper.signals import raise_interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -198,8 +197,7 @@ def action() -> ExitCode:
 
 def main() -> None:
     """Run a command; the one place where errors become sentences and exit codes."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    raise_interrupted()
     protect_own_environment()
     try:
         code = commands.main(standalone_mode=False)
@@ -221,14 +219,9 @@ def main() -> None:
     sys.exit(int(code or 0))
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Unwind, so that everything is stopped and removed; further signals do not hurry it."""
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(f"stopped by {signal.Signals(number).name}")
-
-
 def _check_and_report(request: Request, outputs: tuple[tuple[str, str], ...]) -> ExitCode:
+    for _, target in outputs:
+        _require_writable(target)
     with _progress() as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         report = pipeline.check(request, surroundings)
@@ -241,24 +234,35 @@ def _write(name: str, report: Report, target: str, now: dt.datetime) -> None:
     """Write one format; a file appears whole or not at all."""
     if target == "-":
         console = Console()
-        context = RenderContext(now, color=console.is_terminal, width=console.width)
-        click.echo(REPORTERS[name](report, context), color=console.is_terminal)
+        is_coloured = console.color_system is not None and not console.no_color
+        context = RenderContext(now, color=is_coloured, width=console.width)
+        click.echo(REPORTERS[name](report, context), color=is_coloured)
         return
     path = Path(target)
     text = REPORTERS[name](report, RenderContext(now))
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise ConfigError(
-            f"the report cannot be written: {error.strerror}",
-            where=target,
-            fix="Give `--output` a file in a folder that exists.",
-        ) from error
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except (OSError, ValueError) as error:
+        beside.unlink(missing_ok=True)
+        raise _unwritable(target, error) from error
+
+
+def _require_writable(target: str) -> None:
+    """Refuse a target that cannot be written before the work is done for it."""
+    path = Path(target)
+    if target != "-" and (path.is_dir() or not path.parent.is_dir() or not path.name):
+        raise _unwritable(target, None)
+
+
+def _unwritable(target: str, error: Exception | None) -> ConfigError:
+    reason = f": {error.strerror}" if isinstance(error, OSError) else ""
+    return ConfigError(
+        f"the report cannot be written{reason}",
+        where=target or "--output",
+        fix="Give `--output` a file in a folder that exists.",
+    )
 
 
 def _pair(formats: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from gatekeeper.signals import held_back
+
 
 @contextlib.contextmanager
 def open_run_directory(
@@ -37,8 +39,9 @@ def open_run_directory(
             os.chown(directory, *owner)
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        os.close(lock)
+        with held_back():
+            shutil.rmtree(directory, ignore_errors=True)
+            os.close(lock)
 
 
 def _sweep(root: Path, prefix: str, owners: set[int]) -> None:

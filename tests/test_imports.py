@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "gatekeeper"
 GROUND_FLOOR = {"model", "lock_modes", "errors"}
 ALLOWED = {
     "__init__": set(),
-    "__main__": {"cli"},
+    "__main__": {"cli", "signals"},
     "model": GROUND_FLOOR,
     "lock_modes": GROUND_FLOOR,
     "errors": GROUND_FLOOR,
@@ -22,8 +22,9 @@ ALLOWED = {
     "policy": GROUND_FLOOR,
     "revisions": GROUND_FLOOR | {"git"},
     # Run directories are kept and swept the same way for servers and for checkouts.
-    "directories": set(),
-    "postgres": GROUND_FLOOR | {"directories"},
+    "signals": {"errors"},
+    "directories": {"signals"},
+    "postgres": GROUND_FLOOR | {"directories", "signals"},
     "probe": GROUND_FLOOR | {"directories", "postgres"},
     "rehearsal": GROUND_FLOOR | {"git", "revisions", "postgres", "probe"},
     "checks": GROUND_FLOOR | {"sql", "revisions.graph"},

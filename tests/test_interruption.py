@@ -168,3 +168,51 @@ def test_after_a_killed_gatekeeper_the_next_run_cleans_up(project: Path, server:
         check=True,
     )
     assert (_abandoned_folders() - before, _databases(server) - databases) == (set(), set())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_command_loads_says_130(number: signal.Signals) -> None:
+    script = (
+        "import os, sys; from gatekeeper.__main__ import start\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        f"        if name == 'gatekeeper.pipeline': os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Finder()); start()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (130, "")
+
+
+def test_a_signal_during_clean_up_waits_for_its_end(tmp_path: Path) -> None:
+    script = """
+import os, shutil, signal, sys
+from pathlib import Path
+from gatekeeper import directories
+from gatekeeper.signals import raise_interrupted
+
+raise_interrupted()
+remove = shutil.rmtree
+
+def slow(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    remove(*arguments, **options)
+
+shutil.rmtree = slow
+with directories.open_run_directory("gatekeeper-test-", Path(sys.argv[1])) as directory:
+    (directory / "file").touch()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "stopped by SIGTERM" in ran.stderr
+    assert list(tmp_path.iterdir()) == []

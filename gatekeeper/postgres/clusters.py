@@ -32,6 +32,7 @@ from gatekeeper.postgres.installations import (
     program_environment,
     run_program,
 )
+from gatekeeper.signals import held_back
 
 _DIRECTORY_PREFIX = "gatekeeper-server-"
 _MEMORY = Path("/dev/shm")
@@ -212,7 +213,8 @@ def _run_postgres(
                 yield port
                 return
         finally:
-            _stop(process)
+            with held_back():
+                _stop(process)
         log = _read_log(directory)
         if "could not bind" not in log:
             break  # otherwise another process took the port meanwhile

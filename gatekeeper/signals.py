@@ -1,0 +1,44 @@
+"""Signals that end a run: an orderly end, whenever they come."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+from gatekeeper.errors import ExitCode, Interrupted
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def leave_at_once() -> None:
+    """Let a signal end the process with the code of an interruption; nothing runs yet."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(int(ExitCode.INTERRUPTED))
+
+    for number in ENDING:
+        signal.signal(number, leave)
+
+
+def raise_interrupted() -> None:
+    """Let a signal unwind what runs; further ones do not hurry the clean-up."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for other in ENDING:
+            signal.signal(other, signal.SIG_IGN)
+        raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+    for number in ENDING:
+        signal.signal(number, interrupt)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Let a signal wait until the block, a piece of clean-up, has come to its end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
