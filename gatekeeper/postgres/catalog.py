@@ -145,7 +145,6 @@ def _privileges(acl: str, kind: str, owner: str) -> str:
 
     A GRANT that is revoked leaves the defaults spelled out where there was NULL before.
     """
-
     default = f"acldefault({kind}, {owner})"
     return (
         f"CASE WHEN {acl} IS NOT NULL AND NOT ({acl} @> {default} AND {acl} <@ {default}) THEN"
@@ -168,7 +167,7 @@ def _regproc(column: str) -> str:
     return f"nullif({column}::oid, 0)::regproc::text"
 
 
-_RELATION_KIND = "CASE c.relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r'::\"char\" END"
+_ACL_KIND = "CASE c.relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r'::\"char\" END"
 
 _SHARED = f"""
 WITH space AS MATERIALIZED (
@@ -181,7 +180,7 @@ WITH space AS MATERIALIZED (
     SELECT c.oid, c.relkind, c.relowner, c.relpersistence, c.relam, c.reloptions,
         c.reltoastrelid, c.relreplident, c.relrowsecurity, c.relforcerowsecurity, c.reloftype,
         c.relispartition, c.relpartbound, n.nspname || '.' || c.relname AS name,
-        {_privileges("c.relacl", _RELATION_KIND, "c.relowner")} AS privileges,
+        {_privileges("c.relacl", _ACL_KIND, "c.relowner")} AS privileges,
         CASE WHEN c.reltablespace <> 0 THEN
             (SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace) END AS tablespace
     FROM pg_class c JOIN space n ON n.oid = c.relnamespace
