@@ -1,8 +1,9 @@
 """The one module that runs git: what is compared, and the files of either side.
 
 Everything is read-only. A repository's own configuration must not make us run anything:
-hooks, the file system monitor and content filters are switched off for each command, and
-variables such as `GIT_DIR` of the caller do not reach git.
+hooks, the file system monitor and content filters are switched off for each command. Of
+the caller's variables only a few reach git: neither `GIT_DIR` nor a token, which the
+project's code could read there where it runs under the same account.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import os
 import posixpath
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -28,6 +30,11 @@ _OPTIONS = (
     "-c", "core.hooksPath=/dev/null",
     "-c", "core.quotePath=false",
 )  # fmt: skip
+# In capitals: a proxy's variable is written either way.
+_PASSED_ON = (
+    *("PATH", "HOME", "XDG_CONFIG_HOME", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
 _FULL_CLONE = "Set `fetch-depth: 0` for actions/checkout, or run `git fetch --unshallow`."
 _IGNORED_FILE_AT_MOST_BYTES = 1024 * 1024
 _DEFAULT_BRANCHES = ("origin/main", "origin/master", "main", "master")
@@ -57,11 +64,11 @@ class Base:
 
 
 def _environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """Return the caller's environment without what would redirect or delay git.
+    """Return what git needs of the caller's environment, also to fetch for a partial clone.
 
     `overrides` are configuration values whose names may hold any character.
     """
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    environ = {k: v for k, v in os.environ.items() if k.upper() in _PASSED_ON}
     environ |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     environ["GIT_CONFIG_COUNT"] = str(len(overrides))
     for number, (key, value) in enumerate(overrides.items()):
@@ -179,10 +186,15 @@ def resolve_commit(repository: Repository, ref: str) -> str:
 
     A checkout of a pull request has no local branch for the pull request's base.
     """
+    if ref.startswith("-"):
+        raise ConfigError(
+            f"`{ref}` is written like an option; it names no commit, branch or tag.",
+            fix="Name the commit to compare with: `--base REF`.",
+        )
     commit = _find_commit(repository, ref) or _find_commit(repository, f"origin/{ref}")
     if commit is not None:
         return commit
-    raise ConfigError(f"git knows no commit, branch or tag `{ref}`.", fix=_nearest(repository, ref))
+    raise ConfigError(f"git knows no commit, branch or tag `{ref}`.", fix=_way_to(repository, ref))
 
 
 def _find_commit(repository: Repository, ref: str) -> str | None:
@@ -191,17 +203,50 @@ def _find_commit(repository: Repository, ref: str) -> str | None:
     return done.stdout.decode().strip() if done.returncode == 0 else None
 
 
-def _nearest(repository: Repository, ref: str) -> str:
-    if re.fullmatch(r"[0-9a-f]{7,64}", ref):
-        if is_shallow(repository):
-            return f"This is a shallow clone. {_FULL_CLONE}"
-        return f"Fetch it first: `git fetch origin {ref}`."
-    names = _refs(repository)
-    known = [*names, *(name.removeprefix("origin/") for name in names)]
-    near = difflib.get_close_matches(ref, known, n=1)
-    if near:
-        return f"Did you mean `{near[0]}`? Otherwise fetch it first: `git fetch origin {ref}`."
-    return f"Fetch it first: `git fetch origin {ref}`."
+def _way_to(repository: Repository, ref: str) -> str:
+    """Return what to do about a ref that is not there."""
+    name = re.split(r"[~^:]|@\{|\.\.", ref, maxsplit=1)[0]
+    is_path, is_sha = name != ref, re.fullmatch(r"[0-9a-f]{7,64}", name) is not None
+    if (is_path or is_sha) and is_shallow(repository):
+        return f"This is a shallow clone. {_FULL_CLONE}"
+    if is_path and any(_find_commit(repository, r) for r in (name, f"origin/{name}")):
+        return f"`{name}` is there, but this does not lead to a commit: see `git log {name}`."
+    known = [other.removeprefix("origin/") for other in _refs(repository)]
+    near = difflib.get_close_matches(name.removeprefix("origin/"), known, n=1)
+    command = _fetch_command(repository, name, is_sha)
+    if command is None:
+        fetch = "`git branch --all` and `git tag` list what can be named."
+    elif near:
+        fetch = f"Otherwise fetch it first: `{command}`."
+    else:
+        fetch = f"Fetch it first: `{command}`."
+    return f"Did you mean `{near[0]}`? {fetch}" if near and not is_sha else fetch
+
+
+def _fetch_command(repository: Repository, name: str, is_sha: bool) -> str | None:
+    """Return a command after which git knows a name, None where nothing can fetch it.
+
+    A bare `git fetch origin NAME` keeps a name only where the remote's configuration covers
+    it, which a clone of a single branch does not.
+    """
+    remotes = _output(repository, "remote").decode(errors="replace").splitlines()
+    full = name if name.startswith("refs/") else f"refs/heads/{name}"
+    is_name = _run(repository.root, "check-ref-format", full).returncode == 0
+    if not remotes or not is_name or name == "HEAD":
+        return None
+    if is_sha:  # a server gives out a commit by its whole name only
+        return f"git fetch origin {name}" if len(name) in (40, 64) else "git fetch --all"
+    remote, _, branch = name.removeprefix("refs/remotes/").partition("/")
+    if remote in remotes and branch:
+        return shlex.join(
+            ["git", "fetch", remote, f"refs/heads/{branch}:refs/remotes/{remote}/{branch}"]
+        )
+    remote = "origin" if "origin" in remotes else remotes[0]
+    if name.startswith("refs/"):
+        return shlex.join(["git", "fetch", remote, f"{name}:{name}"])
+    if re.match(r"v?\d", name):
+        return shlex.join(["git", "fetch", remote, "tag", name])
+    return shlex.join(["git", "fetch", remote, f"{name}:refs/remotes/{remote}/{name}"])
 
 
 def _refs(repository: Repository, *, at: str | None = None) -> list[str]:

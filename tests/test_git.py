@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -417,22 +419,107 @@ def test_a_folder_outside(repository: GitRepository, tmp_path: Path) -> None:
     ]
 
 
+LIST = "`git branch --all` and `git tag` list what can be named."
+
+
 @pytest.mark.parametrize(
     ("ref", "fix"),
     [
-        (
-            "mian",
-            "Did you mean `main`? Otherwise fetch it first: `git fetch origin mian`.",
-        ),
-        ("unlike-any", "Fetch it first: `git fetch origin unlike-any`."),
-        ("0123456789abcdef", "Fetch it first: `git fetch origin 0123456789abcdef`."),
-        ("--help", "Fetch it first: `git fetch origin --help`."),
+        ("mian", f"Did you mean `main`? {LIST}"),
+        ("unlike-any", LIST),
+        ("0123456789abcdef", LIST),
+        ("HEAD~9", "`HEAD` is there, but this does not lead to a commit: see `git log HEAD`."),
+        ("main^2", "`main` is there, but this does not lead to a commit: see `git log main`."),
+        ("unlike-any~2", LIST),
+        ("two words", LIST),
     ],
 )
-def test_an_unknown_ref(repository: GitRepository, ref: str, fix: str) -> None:
+def test_an_unknown_ref_without_a_remote(repository: GitRepository, ref: str, fix: str) -> None:
     with pytest.raises(ConfigError) as error:
         choose_base(repository.value, ref, None, None)
     assert message(error) == [f"git knows no commit, branch or tag `{ref}`.", fix]
+
+
+@pytest.mark.parametrize("ref", ["--help", "-", "--upload-pack=sh"])
+def test_a_ref_that_is_written_like_an_option(repository: GitRepository, ref: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        choose_base(repository.value, ref, None, None)
+    assert message(error) == [
+        f"`{ref}` is written like an option; it names no commit, branch or tag.",
+        "Name the commit to compare with: `--base REF`.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ref", "command"),
+    [
+        ("later", "git fetch origin later:refs/remotes/origin/later"),
+        ("later~0", "git fetch origin later:refs/remotes/origin/later"),
+        ("team/a;b", "git fetch origin 'team/a;b:refs/remotes/origin/team/a;b'"),
+        ("origin/later", "git fetch origin refs/heads/later:refs/remotes/origin/later"),
+        (
+            "refs/remotes/origin/later",
+            "git fetch origin refs/heads/later:refs/remotes/origin/later",
+        ),
+        ("refs/pull/7/head", "git fetch origin refs/pull/7/head:refs/pull/7/head"),
+        ("v1.0", "git fetch origin tag v1.0"),
+        ("SHA", "git fetch origin SHA"),
+        ("SHORT", "git fetch --all"),
+    ],
+)
+def test_the_remedy_for_an_unknown_ref_is_one(
+    repository: GitRepository, tmp_path: Path, ref: str, command: str
+) -> None:
+    """A clone of one branch keeps no other that is fetched by its bare name."""
+    copy = clone(repository, tmp_path / "copy", "--single-branch")
+    repository.git("switch", "--quiet", "-c", "later")
+    commit = repository.commit({"later": ""})
+    for name in ("refs/heads/team/a;b", "refs/pull/7/head", "refs/tags/v1.0"):
+        repository.git("update-ref", name, commit)
+    repository.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    if ref == "SHORT":
+        copy.git("remote", "set-branches", "origin", "*")
+    ref = ref.replace("SHA", commit).replace("SHORT", commit[:9])
+    command = command.replace("SHA", commit)
+    with pytest.raises(ConfigError) as error:
+        resolve_commit(copy.value, ref)
+    assert message(error) == [
+        f"git knows no commit, branch or tag `{ref}`.",
+        f"Fetch it first: `{command}`.",
+    ]
+    copy.git(*shlex.split(command)[1:])
+    assert resolve_commit(copy.value, ref) == commit
+
+
+def test_a_ref_that_is_nearly_one(repository: GitRepository, tmp_path: Path) -> None:
+    copy = clone(repository, tmp_path / "copy")
+    with pytest.raises(ConfigError) as error:
+        resolve_commit(copy.value, "mian")
+    assert message(error) == [
+        "git knows no commit, branch or tag `mian`.",
+        "Did you mean `main`? Otherwise fetch it first: "
+        "`git fetch origin mian:refs/remotes/origin/mian`.",
+    ]
+
+
+def test_git_gets_nothing_secret(
+    repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its environment is readable for the project's code where both have one account."""
+    real, seen = shutil.which("git"), tmp_path / "seen"
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\nenv >> {seen}\nexec {real} "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("GITHUB_TOKEN", "secret-word")
+    monkeypatch.setenv("INPUT_GITHUB-TOKEN", "secret-word")
+    monkeypatch.setenv("PGPASSWORD", "secret-word")
+    monkeypatch.setenv("https_proxy", "http://proxy.example.com")
+    tree = open_tree(find_repository(repository.root), "main")
+    assert tree.read("plain.txt") == b"plain\n"
+    assert "secret-word" not in seen.read_text()
+    assert "https_proxy=http://proxy.example.com" in seen.read_text()
 
 
 def test_shallow_clones(forked: tuple[GitRepository, dict[str, str]], tmp_path: Path) -> None:
@@ -453,6 +540,13 @@ def test_shallow_clones(forked: tuple[GitRepository, dict[str, str]], tmp_path: 
         f"git knows no commit, branch or tag `{commits['fork']}`.",
         f"This is a shallow clone. {remedy}",
     ]
+    for ref in ("HEAD~1", f"{commits['fork']}^1", "main^1"):
+        with pytest.raises(ConfigError) as error:
+            choose_base(copy.value, None, ref, None)
+        assert message(error) == [
+            f"git knows no commit, branch or tag `{ref}`.",
+            f"This is a shallow clone. {remedy}",
+        ]
 
 
 def test_unrelated_histories(repository: GitRepository) -> None:

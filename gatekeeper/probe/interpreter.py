@@ -97,10 +97,9 @@ def _ask_poetry(folder: Path, environ: Mapping[str, str]) -> Path | None:
     if poetry is None:
         return None
     wanted = ("PATH", "HOME", "LANG", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+    places = ("POETRY_VIRTUALENVS_", "POETRY_HOME", "POETRY_CACHE_DIR", "POETRY_CONFIG_DIR")
     passed = {
-        name: value
-        for name, value in environ.items()
-        if name in wanted or name.startswith("POETRY_")
+        name: value for name, value in environ.items() if name in wanted or name.startswith(places)
     }
     try:
         answer = subprocess.run(

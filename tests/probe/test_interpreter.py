@@ -67,9 +67,15 @@ def test_poetry_is_asked_without_plugins_and_secrets(project, tmp_path):
     (project / "poetry.lock").touch()
     poetry = tmp_path / "bin" / "poetry"
     poetry.parent.mkdir()
-    poetry.write_text(f'#!/bin/sh\n[ "$1" = --no-plugins ] && echo {environment.parent.parent}$T\n')
+    answer = f"{environment.parent.parent}$T$POETRY_PYPI_TOKEN"
+    poetry.write_text(f'#!/bin/sh\n[ "$1" = --no-plugins ] && echo {answer}\n')
     poetry.chmod(0o755)
-    found = find_interpreter(project, tmp_path, None, {"PATH": str(poetry.parent), "T": "oken"})
+    found = find_interpreter(
+        project,
+        tmp_path,
+        None,
+        {"PATH": str(poetry.parent), "T": "oken", "POETRY_PYPI_TOKEN": "oken"},
+    )
     assert found == Interpreter(environment, "the project's Poetry environment")
 
 
