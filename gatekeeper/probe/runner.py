@@ -183,7 +183,7 @@ def _start(
     program.chmod(0o644)
     secrets = (*variables.values(), target.password)
     popen = subprocess.Popen(
-        [*sandbox.command, str(launch.interpreter.path), "-B", str(program)],
+        [*sandbox.command, str(sandbox.interpreter), "-B", str(program)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -49,11 +49,13 @@ class Account:
 class Sandbox:
     """How to start a process: put `command` in front of the program's own.
 
-    `private` holds the process's home, its temporary folder and what gatekeeper gives it
-    to read; its path in the environment marks every process that descends from it.
+    `interpreter` is the project's, by a path that the process can see. `private` holds the
+    process's home, its temporary folder and what gatekeeper gives it to read; its path in
+    the environment marks every process that descends from it.
     """
 
     command: tuple[str, ...]
+    interpreter: Path
     environment: Mapping[str, str]
     private: Path
 
@@ -95,8 +97,10 @@ def open_sandbox(
             hand_over(private / "tmp", account)
             hand_over(checkout, account)
         try:
-            environment = _environment(interpreter, private, environ, variables)
-            yield Sandbox(command, environment, private)
+            # A `.venv` that is a link to an environment elsewhere is hidden, its end is not.
+            program = interpreter.parent.resolve() / interpreter.name
+            environment = _environment(program, private, environ, variables)
+            yield Sandbox(command, program, environment, private)
         finally:
             end_descendants(private)
 
@@ -272,7 +276,7 @@ def _paths_of(interpreter: Path, repository: Path | None) -> tuple[Path, ...]:
                 programs.append(Path(value.strip()).resolve())
     homes = [folder.parent for folder in programs if any(folder.glob("py*[0-9]"))]
     folders = [environment.resolve(), *homes]
-    if repository is None or not interpreter.is_relative_to(repository):
+    if not _is_inside(environment.resolve(), repository):
         folders += (f for f in editable_folders(interpreter) if not _is_inside(f, repository))
     left_out = {Path("/")}
     if environment != repository:  # no link makes an environment of the whole repository

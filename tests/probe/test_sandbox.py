@@ -136,7 +136,7 @@ print(json.dumps(seen))
     environ = {"PATH": os.environ["PATH"], **environ}
     with open_sandbox(Path(python), checkout, repository, environ, {}) as box:
         done = subprocess.run(
-            [*box.command, python, "-c", script, *names],
+            [*box.command, box.interpreter, "-c", script, *names],
             env=dict(box.environment),
             cwd=box.private,
             capture_output=True,
@@ -176,6 +176,18 @@ def test_an_environment_in_the_repository_is_all_that_is_seen_of_it(
     if confinement == "namespaces":
         assert seen[names[0]] == ".venv"
     assert stat.S_IMODE((workspace / ".git").stat().st_mode) == 0o755
+
+
+@as_root
+def test_an_environment_that_the_repository_links_to(confinement, workspace, open_folder):
+    command = ["/usr/bin/python3", "-m", "venv", "--without-pip", str(open_folder / "elsewhere")]
+    subprocess.run(command, check=True)
+    (workspace / ".venv").symlink_to(open_folder / "elsewhere")
+    names = (f"{workspace}/.git/config", f"{open_folder}/elsewhere/pyvenv.cfg")
+    seen = look(workspace, a_copy(open_folder), *names, python=str(workspace / ".venv/bin/python"))
+    assert seen[names[0]] == HIDDEN[confinement]
+    assert seen[names[1]].startswith("home = ")
+    assert stat.S_IMODE(workspace.stat().st_mode) == 0o755
 
 
 @as_root
