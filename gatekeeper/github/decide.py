@@ -56,9 +56,11 @@ def decide(context: GitHubContext, inputs: ActionInputs, checked_out: str | None
     if name == "pull_request":
         return _pull_request(payload, inputs, context.sha, checked_out)
     if name == "push":
-        return _push(payload, inputs, context)
+        return _push(payload, inputs, context, checked_out)
     if name == "merge_group":
         group = _at(payload, "merge_group")
+        if checked_out not in (_at(group, "head_sha"), context.sha):
+            raise _not_checked_out(checked_out, "the merge group", "not its head")
         return _plan(
             inputs,
             base=_at(group, "base_sha"),
@@ -96,7 +98,9 @@ def _pull_request(
         base_commit = f"{sha}^1"
         reason = f"pull request #{number}: its merge with the base is checked out"
     else:
-        reason = f"pull request #{number}: neither its head nor its merge is checked out"
+        raise _not_checked_out(
+            checked_out, f"pull request #{number}", "neither its head nor its merge"
+        )
     return _plan(
         inputs,
         task=task,
@@ -109,7 +113,12 @@ def _pull_request(
     )
 
 
-def _push(payload: Mapping[str, Any], inputs: ActionInputs, context: GitHubContext) -> Plan:
+def _push(
+    payload: Mapping[str, Any],
+    inputs: ActionInputs,
+    context: GitHubContext,
+    checked_out: str | None,
+) -> Plan:
     ref = _at(payload, "ref")
     if payload.get("deleted"):
         return _plan(
@@ -122,6 +131,8 @@ def _push(payload: Mapping[str, Any], inputs: ActionInputs, context: GitHubConte
             fix="Limit the workflow to branches (`on: {push: {branches: [main]}}`), or set "
             "`mode: check` with `base`.",
         )
+    if checked_out != context.sha:
+        raise _not_checked_out(checked_out, f"the push to {_branch(ref)}", "not its last commit")
     before, default = _at(payload, "before"), _at(payload, "repository")["default_branch"]
     if before.strip("0"):
         return _plan(
@@ -187,6 +198,17 @@ def _plan(
         may_comment=pull_request is not None and inputs.comment is not CommentPolicy.OFF,
         comment_id=inputs.comment_id,
         reason=reason,
+    )
+
+
+def _not_checked_out(checked_out: str | None, what: str, why: str) -> ConfigError:
+    """Return the refusal to judge other files than those that the event is about."""
+    at = "no commit" if checked_out is None else f"`{checked_out[:7]}`"
+    return ConfigError(
+        f"the files of {what} are not checked out: HEAD is {at}, {why}",
+        where="the workspace",
+        fix="Take `ref` out of the actions/checkout step, and let no step in between commit or "
+        "switch to another commit.",
     )
 
 

@@ -65,9 +65,6 @@ def a_plan(**fields: Any) -> Plan:
     [
         pytest.param(MERGE, f"{MERGE}^1", "its merge with the base is checked out", id="merge"),
         pytest.param(HEAD, BASE, "its head is checked out", id="head"),
-        pytest.param(
-            "a" * 40, BASE, "neither its head nor its merge is checked out", id="another commit"
-        ),
     ],
 )
 def test_a_pull_request_is_compared_with_its_base(
@@ -82,6 +79,45 @@ def test_a_pull_request_is_compared_with_its_base(
         may_comment=True,
         reason=f"pull request #2: {what}",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "checked_out", "what"),
+    [
+        (
+            "pull_request",
+            BASE,
+            "the files of pull request #2 are not checked out: HEAD is `f95f852`, "
+            "neither its head nor its merge",
+        ),
+        (
+            "pull_request",
+            None,
+            "the files of pull request #2 are not checked out: HEAD is no commit, "
+            "neither its head nor its merge",
+        ),
+        (
+            "merge_group",
+            "a" * 40,
+            "the files of the merge group are not checked out: HEAD is `aaaaaaa`, not its head",
+        ),
+        (
+            "push",
+            "a" * 40,
+            "the files of the push to master are not checked out: HEAD is `aaaaaaa`, "
+            "not its last commit",
+        ),
+    ],
+)
+def test_other_files_than_those_of_the_event_are_not_judged(
+    name: str, checked_out: str | None, what: str
+) -> None:
+    """What the job checked out may be the base: nothing would be new in it, and all green."""
+    payload = {"pull_request": "pull_request_opened", "push": "push_new_branch"}.get(name, name)
+    with pytest.raises(ConfigError) as raised:
+        decide(a_context(name, event(payload)), INPUTS, checked_out)
+    assert raised.value.what == what
+    assert "Take `ref` out of the actions/checkout step" in str(raised.value.fix)
 
 
 def test_a_draft_is_checked_like_others() -> None:
