@@ -59,12 +59,17 @@ CHECK = Check(
 def find(context: CheckContext) -> Iterator[Finding | Skipped]:
     for changed in context.changes.revisions:
         if changed.change is Change.MODIFIED and changed.before is not None:
-            yield _at_revision(changed, changed.before, context.changes.base or "BASE")
+            edits = _list_edits(changed.before, changed.revision)
+            if edits:
+                base = context.changes.base or "BASE"
+                yield _at_revision(changed, changed.before, base, edits)
 
 
-def _at_revision(changed: ChangedRevision, before: Revision, base: str) -> Finding:
+def _at_revision(
+    changed: ChangedRevision, before: Revision, base: str, edits: list[tuple[str, int]]
+) -> Finding:
     revision = changed.revision
-    parts, line = _tell_edits(before, revision)
+    parts, line = ", ".join(text for text, _ in edits), edits[0][1]
     message = f"`{revision.revision}` was merged before and this change edits its {parts}"
     return Finding(
         check=CHECK.id,
@@ -80,8 +85,8 @@ def _at_revision(changed: ChangedRevision, before: Revision, base: str) -> Findi
     )
 
 
-def _tell_edits(before: Revision, after: Revision) -> tuple[str, int]:
-    """Return what was edited in words, and the line of the first of it."""
+def _list_edits(before: Revision, after: Revision) -> list[tuple[str, int]]:
+    """Return what was edited, in words and with its line."""
     edits: list[tuple[str, int]] = []
     old, new = functions_code(before.source), functions_code(after.source)
     if before.down_revisions != after.down_revisions:
@@ -94,10 +99,9 @@ def _tell_edits(before: Revision, after: Revision) -> tuple[str, int]:
         for name in old.keys() | new.keys()
         if name not in ("upgrade", "downgrade", "down_revision") and old.get(name) != new.get(name)
     )
-    edits.extend((name if " " in name else f"`{name}`", after.line) for name in others)
-    if not edits:
-        return "code", after.line
-    return ", ".join(text for text, _ in edits), edits[0][1]
+    words = ("other code", "imports")
+    edits.extend((name if name in words else f"`{name}`", after.line) for name in others)
+    return edits
 
 
 def _names(revision: Revision) -> str:

@@ -44,9 +44,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gatekeeper.checks.observed import at_function, find_upgrade, tell_unfinished
+from gatekeeper.checks.observed import (
+    at_function,
+    at_statement,
+    find_upgrade,
+    own_statements,
+    tell_unfinished,
+)
 from gatekeeper.checks.written import method_of, read_calls
 from gatekeeper.model import Check, CheckContext, Finding, Needs, Outcome, Revision, Skipped, Step
+from gatekeeper.sql import Kind
 
 CHECK = Check(
     "silently-not-applied",
@@ -110,4 +117,11 @@ def _at_step(revision: Revision, step: Step, what: str) -> Finding:
                 remedy=f"Remove the call of `{name}()`: Alembic ends the transaction. What needs "
                 "one of its own goes into `with op.get_context().autocommit_block():`.",
             )
+    for seen in own_statements(revision, step):
+        if seen.parsed.kind is Kind.TRANSACTION:
+            remedy = (
+                f"Remove `{seen.parsed.transaction}`: Alembic ends the transaction. What needs "
+                "one of its own goes into `with op.get_context().autocommit_block():`."
+            )
+            return at_statement(CHECK, revision, seen.statement, finding.message, remedy)
     return finding

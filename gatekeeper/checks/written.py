@@ -43,22 +43,57 @@ def text_of(call: ast.Call) -> str | None:
 
 
 def functions_code(source: str) -> dict[str, str]:
-    """Return each top-level function or assignment as its name with its code, normalized."""
+    """Return each top-level function or assignment as its name with its code, normalized.
+
+    Annotations do nothing, nor do imports that nothing uses, nor the order of imports.
+    """
+    module = ast.parse(source)
+    _Annotations().visit(module)
+    used = {node.id for node in ast.walk(module) if isinstance(node, ast.Name)}
     code: dict[str, str] = {}
-    for node in ast.parse(source).body:
+    imports: list[str] = []
+    for node in module.body:
         match node:
+            case ast.Import() | ast.ImportFrom():
+                imports += [text for name, text in _imported(node) if name in used | {"*"}]
+                continue
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 name = node.name
             case ast.Assign(targets=[ast.Name(id=name)]):
-                pass
-            case ast.AnnAssign(target=ast.Name(id=name)):
                 pass
             case ast.Expr(value=ast.Constant(value=str())):
                 continue
             case _:
                 name = "other code"
         code[name] = code.get(name, "") + _without_docstring(node)
-    return code
+    return {**code, "imports": "\n".join(sorted(imports))}
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
+    """Return the names that an import binds, each with all that tells where it is from."""
+    origin = f"{node.level} {node.module}" if isinstance(node, ast.ImportFrom) else ""
+    return [
+        ((each.asname or each.name).partition(".")[0], f"{origin} {each.name} {each.asname}")
+        for each in node.names
+    ]
+
+
+class _Annotations(ast.NodeTransformer):
+    """Takes the annotations away."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        return None if node.value is None else ast.Assign([node.target], node.value)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return ast.arg(node.arg)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
 
 
 def _without_docstring(node: ast.stmt) -> str:

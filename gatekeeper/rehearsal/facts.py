@@ -56,12 +56,18 @@ def with_postconditions(
         replace(
             step,
             version_moved=moved,
-            committed=not step.statements or any(s.committed for s in step.statements),
+            committed=_is_committed(step),
             left_open=step.left_open,
             invalid_indexes=by_step[index],
         )
         for index, step in enumerate(steps)
     )
+
+
+def _is_committed(step: Step) -> bool:
+    """Tell whether anything that a step wrote is there; what failed wrote nothing."""
+    fates = [s.committed for s in step.statements if s.committed is not None]
+    return not fates or any(fates)
 
 
 def tips(revisions: Sequence[Revision]) -> frozenset[str]:

@@ -10,6 +10,8 @@ from tests.build import a_change_set, a_revision
 from tests.checks.ask import a_finding, ask, remedies
 
 SOURCE = '''"""Create orders."""
+import sqlalchemy as sa
+from alembic import op
 down_revision = "a001"
 def upgrade():
     op.drop_table("a")
@@ -27,6 +29,25 @@ def test_clean(change: Change) -> None:
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def upgrade()", "def upgrade() -> None"),
+        ("down_revision =", "down_revision: str | None ="),
+        (
+            "import sqlalchemy as sa\nfrom alembic import op",
+            "from typing import Union\nfrom alembic import op\nimport sqlalchemy as sa",
+        ),
+        ("import sqlalchemy as sa\n", ""),
+    ],
+)
+def test_what_does_nothing_is_no_edit(old: str, new: str) -> None:
+    """Annotations, the order of imports, and imports that nothing uses."""
+    edited = a_revision(source=SOURCE.replace(old, new))
+    changes = a_change_set(ChangedRevision(edited, Change.MODIFIED, BEFORE))
+    assert ask(edited_merged_revision, changes) == ([], [])
+
+
+@pytest.mark.parametrize(
     ("old", "new", "fields", "edits", "line"),
     [
         ('op.drop_table("a")', 'op.drop_table("b")', {}, "`upgrade`", 14),
@@ -40,7 +61,8 @@ def test_clean(change: Change) -> None:
         ),
         ('"a")', '"b")', {}, "`upgrade`, `downgrade`", 14),
         ("def upgrade", "TABLE = 1\ndef upgrade", {}, "`TABLE`", 8),
-        ("def upgrade", "import os\ndef upgrade", {}, "other code", 8),
+        ("def upgrade", "os.umask(0)\ndef upgrade", {}, "other code", 8),
+        ("from alembic", "from ours", {}, "imports", 8),
     ],
 )
 def test_edits(old: str, new: str, fields: dict[str, Any], edits: str, line: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from gatekeeper.checks import invalid_index_left
 from gatekeeper.model import Finding, Outcome
-from tests.build import a_statement
+from tests.build import a_change_set, a_rehearsal, a_rehearsed, a_revision, a_statement, a_step
 from tests.checks.ask import a_downgrade, a_finding, adding, ask, sent
 
 BUILD = a_statement("CREATE INDEX CONCURRENTLY ix ON orders (note)", in_transaction=False)
@@ -60,3 +60,16 @@ def test_clean(fields: dict[str, Any], skipped: list[str]) -> None:
 )
 def test_invalid(statements: Any, fields: dict[str, Any], expected: Finding) -> None:
     assert ask(invalid_index_left, adding(), sent(*statements, **fields)) == ([expected], [])
+
+
+ON_ONLY = a_statement("CREATE INDEX ix ON ONLY orders (note)")
+
+
+def test_a_later_revision_may_attach_the_partitions() -> None:
+    """After the whole upgrade the index is valid, though not after this revision alone."""
+    alone = a_rehearsed(upgrade=a_step("b002", ON_ONLY, **INVALID))
+    rehearsal = a_rehearsal(alone, deploy=(a_step("b002", ON_ONLY),))
+    assert ask(invalid_index_left, adding(), rehearsal) == ([], [])
+    audit = a_change_set(a_revision(), is_audit=True)
+    assert ask(invalid_index_left, audit, a_rehearsal(alone)) == ([], [])
+    assert len(ask(invalid_index_left, adding(), a_rehearsal(alone))[0]) == 1

@@ -4,8 +4,8 @@ import pytest
 
 from gatekeeper.checks import silently_not_applied
 from gatekeeper.model import Finding, Outcome, Step
-from tests.build import a_rehearsal, a_rehearsed, a_step
-from tests.checks.ask import a_downgrade, a_finding, adding, ask
+from tests.build import a_rehearsal, a_rehearsed, a_statement, a_step
+from tests.checks.ask import a_downgrade, a_finding, adding, ask, numbered, remedies
 
 GOOD = a_step("b002")
 COMMITS = 'def upgrade():\n    op.add_column("t", c)\n    op.get_bind().commit()\n'
@@ -83,3 +83,16 @@ def test_green_but_nothing_happened(
 ) -> None:
     rehearsal = a_rehearsal(a_rehearsed(downgrade=downgrade), deploy=(deploy,))
     assert ask(silently_not_applied, adding(source=source), rehearsal) == ([expected], [])
+
+
+def test_a_transaction_ended_by_text_is_named() -> None:
+    statements = numbered(a_statement("ALTER TABLE orders ADD a int"), a_statement("ROLLBACK"))
+    rehearsal = a_rehearsal(a_rehearsed(upgrade=a_step("b002", *statements, committed=False)))
+    expected = a_finding(
+        "silently-not-applied",
+        "The upgrade of `b002` ended without an error, but nothing of it was committed",
+        statement=2,
+    )
+    assert ask(silently_not_applied, adding(), rehearsal) == ([expected], [])
+    (remedy,) = remedies(silently_not_applied, adding(), rehearsal)
+    assert remedy.startswith("Remove `ROLLBACK`: Alembic ends the transaction.")
