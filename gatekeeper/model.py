@@ -271,7 +271,9 @@ class RehearsedRevision:
 
     `changes` compares the schema before and after the upgrade, `round_trip` before the
     upgrade and after the downgrade, `second_upgrade` after the first and after the second
-    upgrade; each is None where one of its sides does not exist.
+    upgrade; each is None where one of its sides does not exist. `new_columns` are the
+    columns that the upgrade made, each with whether an INSERT must give it a value (NOT
+    NULL without a default); None where the upgrade did not run to its end.
     """
 
     revision: Revision
@@ -283,6 +285,7 @@ class RehearsedRevision:
     second_upgrade: tuple[Difference, ...] | None
     relations_before: frozenset[str] = field(default=frozenset(), repr=False)
     foreign_keys_before: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
+    new_columns: Mapping[str, bool] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

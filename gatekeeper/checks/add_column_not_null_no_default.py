@@ -2,8 +2,8 @@
 
 What it finds
 
-`ADD COLUMN … NOT NULL` without a server default on a relation that existed before, in an
-upgrade.
+A column that an upgrade adds to a relation which existed before, and that is NOT NULL
+without a server default afterwards, whichever statements made it so.
 
 Why it matters
 
@@ -42,19 +42,23 @@ Instead
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from gatekeeper.checks.names import Names, find_before, names_of
 from gatekeeper.checks.observed import (
+    Seen,
     at_error,
     at_statement,
+    changes_of,
+    in_words,
     own_statements,
-    relations_before,
     upgrades,
 )
+from gatekeeper.checks.paste import in_schema
 from gatekeeper.model import (
-    Basis,
     Check,
     CheckContext,
+    DifferenceKind,
     Finding,
     Needs,
     Revision,
@@ -62,7 +66,7 @@ from gatekeeper.model import (
     Statement,
     Step,
 )
-from gatekeeper.sql import ParsedStatement, find_name, shorten, statements_of
+from gatekeeper.sql import ParsedStatement, find_name, statements_of
 
 CHECK = Check(
     "add-column-not-null-no-default",
@@ -78,42 +82,100 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             yield each
             continue
         revision, step = each
-        before = relations_before(context, revision)
-        sent = [(seen.statement, seen.parsed) for seen in own_statements(revision, step)]
-        for statement, parsed in [*sent, *_failed(step)]:
-            relation = find_name(parsed.relations[0], before) if parsed.added_columns else None
-            if relation is None:
-                continue
-            for column in parsed.added_columns:
-                if column.not_null and not column.has_default:
-                    yield _at_column(revision, step, statement, relation, column.name)
+        names = names_of(context, revision)
+        new = _new_columns(context, revision)
+        seen = own_statements(revision, step)
+        written = set()
+        for each_seen in seen:
+            for relation, column in _required(each_seen.parsed, names, new):
+                yield _at_column(revision, each_seen.statement, names[relation], column)
+            written |= {
+                f"{find_name(each_seen.parsed.relations[0], names)}.{column.name}"
+                for column in each_seen.parsed.added_columns
+            }
+        for parsed in _failed(step):
+            for relation, column in _required(parsed, names, new):
+                message = _message(names[relation], column)
+                remedy = _remedy(names[relation], column)
+                yield at_error(CHECK, revision, step, message, remedy)
+        unwritten = [name for name, is_required in new.items() if is_required]
+        unwritten = [name for name in unwritten if name not in written]
+        yield from _unexplained(context, revision, seen, unwritten, names)
 
 
-def _failed(step: Step) -> list[tuple[None, ParsedStatement]]:
+def _new_columns(context: CheckContext, revision: Revision) -> Mapping[str, bool]:
+    rehearsed = context.rehearsal.of(revision.revision) if context.rehearsal else None
+    return (rehearsed.new_columns if rehearsed else None) or {}
+
+
+def _required(
+    parsed: ParsedStatement, names: Names, new: Mapping[str, bool]
+) -> Iterator[tuple[str, str]]:
+    """Yield the columns added to what was there before that an INSERT must name.
+
+    The catalog tells; where it could not be asked, the text does.
+    """
+    relation = find_name(parsed.relations[0], names) if parsed.added_columns else None
+    for column in parsed.added_columns:
+        by_text = column.not_null and not column.has_default
+        if relation is not None and new.get(f"{relation}.{column.name}", by_text):
+            yield relation, column.name
+
+
+def _failed(step: Step) -> tuple[ParsedStatement, ...]:
     """Return the statement that a step failed at, where it was not recorded as sent."""
     sql = step.error.sql if step.error else None
     if sql is None or any(statement.sql == sql for statement in step.statements):
-        return []
-    return [(None, parsed) for parsed in statements_of(sql)]
+        return ()
+    return statements_of(sql)
 
 
-def _at_column(
-    revision: Revision, step: Step, statement: Statement | None, relation: str, column: str
-) -> Finding:
-    schema, _, table = relation.rpartition(".")
-    where = f', schema="{schema}"' if schema not in ("", "public") else ""
-    sql = f" (`{shorten(statement.sql, 60)}`)" if statement else ""
-    message = (
-        f"`{relation}.{column}` is added NOT NULL without a server default{sql}: it fails where "
+def _unexplained(
+    context: CheckContext,
+    revision: Revision,
+    seen: tuple[Seen, ...],
+    columns: list[str],
+    names: Names,
+) -> Iterator[Finding | Skipped]:
+    """Yield what there is to say of required columns that no readable statement adds."""
+    opaque = [each.statement for each in seen if each.parsed.changes_schema is None]
+    if not opaque and any(each.parsed.changes_schema for each in seen):
+        return  # a column was renamed, a table inherits one
+    lost = {
+        each.relation
+        for each in changes_of(context, revision)
+        if each.object_type == "column" and each.kind is DifferenceKind.MISSING
+    }
+    for name in columns:
+        table, _, column = name.rpartition(".")
+        relation = find_before(table, names)
+        if relation is None:
+            continue
+        adding = [statement for statement in opaque if column in statement.sql]
+        if adding and table not in lost:
+            yield _at_column(revision, adding[0], relation, column)
+        else:
+            yield Skipped(f"how the column `{name}` was added was not seen")
+
+
+def _at_column(revision: Revision, statement: Statement, relation: str, column: str) -> Finding:
+    message = _message(relation, column, f" ({in_words(statement)})")
+    remedy = _remedy(relation, column)
+    return at_statement(CHECK, revision, statement, message, remedy, relation=relation)
+
+
+def _message(relation: str, column: str, how: str = "") -> str:
+    return (
+        f"`{relation}.{column}` is added NOT NULL without a server default{how}: it fails where "
         "the table holds rows, and so do the INSERTs of the release that is still running"
     )
-    remedy = (
-        "Give the column a `server_default`, for example:\n\n"
+
+
+def _remedy(relation: str, column: str) -> str:
+    schema, _, table = relation.rpartition(".")
+    return (
+        "Give the column a `server_default`, and leave it until every release that runs knows the "
+        "column, for example:\n\n"
         f'    op.add_column("{table}", sa.Column("{column}", …, nullable=False, '
-        f"server_default=…){where})"
-    )
-    if statement is None:
-        return at_error(CHECK, revision, step, message, remedy)
-    return at_statement(
-        CHECK, revision, statement, message, remedy, basis=Basis.OBSERVED, relation=relation
+        f"server_default=…){in_schema(schema)})"
     )

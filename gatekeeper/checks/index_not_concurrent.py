@@ -58,11 +58,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from gatekeeper.checks.names import Names, dropped_by_change, find_before, names_of
 from gatekeeper.checks.observed import (
     Seen,
     at_statement,
     changes_of,
-    dropped_tables,
     in_words,
     is_named,
     join_some,
@@ -88,7 +88,7 @@ from gatekeeper.model import (
     Skipped,
     Statement,
 )
-from gatekeeper.sql import Kind, find_name, is_same_name, make_concurrent
+from gatekeeper.sql import Kind, is_same_name, make_concurrent
 
 CHECK = Check(
     "index-not-concurrent", "Indexes are built and dropped concurrently", "locks", Needs.REHEARSAL
@@ -102,31 +102,32 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             continue
         revision, step = each
         statements = own_statements(revision, step)
-        gone = dropped_tables(statements)
+        names = names_of(context, revision)
+        gone = dropped_by_change(context, revision, names)
         for position, seen in enumerate(statements):
             if seen.parsed.concurrently:
                 continue
             if seen.parsed.kind is Kind.CREATE_INDEX and not seen.parsed.only:
-                relation = find_name(seen.parsed.relations[0], relations_before(context, revision))
+                relation = find_before(seen.parsed.relations[0], names)
             elif seen.parsed.kind is Kind.DROP_INDEX:
-                relation = _table_of(context, revision, seen)
+                relation = _table_of(context, revision, seen, names)
             else:
                 continue
-            if relation is not None and not is_named(relation, gone):
+            if relation is not None and relation not in gone:
                 yield _at_index(revision, statements[: position + 1], relation)
-        yield from _unexplained(context, revision, statements)
+        yield from _unexplained(context, revision, statements, names)
         if (unseen := tell_unseen(context, revision, step)) is not None:
             yield unseen
 
 
-def _table_of(context: CheckContext, revision: Revision, seen: Seen) -> str | None:
+def _table_of(context: CheckContext, revision: Revision, seen: Seen, names: Names) -> str | None:
     """Return the table of a dropped index, by the catalog's change or by the lock on it."""
     before = relations_before(context, revision)
     index = seen.parsed.names[0]
     for difference in changes_of(context, revision):
         missing = difference.object_type == "index" and difference.kind is DifferenceKind.MISSING
         if missing and difference.relation and is_same_name(index, difference.name):
-            return find_name(difference.relation, before)
+            return find_before(difference.relation, names)
     for lock in locks_on(seen.statement, before):
         if lock.mode is LockMode.ACCESS_EXCLUSIVE and not is_named(
             lock.relation, seen.parsed.names
@@ -136,13 +137,12 @@ def _table_of(context: CheckContext, revision: Revision, seen: Seen) -> str | No
 
 
 def _unexplained(
-    context: CheckContext, revision: Revision, seen: tuple[Seen, ...]
+    context: CheckContext, revision: Revision, seen: tuple[Seen, ...], names: Names
 ) -> Iterator[Finding | Skipped]:
     """Yield what there is to say of new indexes that no statement's text builds."""
-    before = relations_before(context, revision)
     for each in changes_of(context, revision):
         is_new = each.object_type == "index" and each.kind is DifferenceKind.LEFT
-        relation = find_name(each.relation or "", before)
+        relation = find_before(each.relation or "", names)
         if not is_new or relation is None or _is_written(each, seen):
             continue
         builder = _builder(seen, relation)

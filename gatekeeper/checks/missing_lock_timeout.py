@@ -46,6 +46,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gatekeeper.checks.names import Names, names_of
 from gatekeeper.checks.observed import (
     at_statement,
     in_words,
@@ -83,6 +84,7 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             continue
         revision, step = each
         before = relations_before(context, revision)
+        names = names_of(context, revision)
         unseen: Skipped | None = None
         for seen in own_statements(revision, step):
             statement = seen.statement
@@ -98,7 +100,7 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
                 yield _at_lock(revision, statement, (*named, *tables, *blocking)[0])
                 break
             is_unknown = blocking and statement.lock_timeout_ms is None
-            if is_unknown or (statement.locks is None and _may_block(seen.parsed, before)):
+            if is_unknown or (statement.locks is None and _may_block(seen.parsed, names)):
                 unseen = Skipped(f"the locks of {in_words(statement)} were not observed")
         else:
             unseen = unseen or tell_unexplained(context, revision, step)
@@ -106,7 +108,7 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
                 yield unseen
 
 
-def _may_block(parsed: ParsedStatement, before: frozenset[str]) -> bool:
+def _may_block(parsed: ParsedStatement, before: Names) -> bool:
     """Tell whether a statement whose locks were not seen may block a relation of `before`."""
     if parsed.concurrently or (parsed.changes_schema is False and parsed.kind not in _LOCKING):
         return False

@@ -42,20 +42,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gatekeeper.checks.names import Names, dropped_by_change, find_before, names_of
 from gatekeeper.checks.observed import (
     Seen,
     at_statement,
-    dropped_tables,
     in_words,
     is_named,
     own_statements,
-    relations_before,
     tell_unexplained,
     upgrades,
 )
 from gatekeeper.checks.paste import execute
 from gatekeeper.model import Basis, Check, CheckContext, Finding, Needs, Revision, Skipped
-from gatekeeper.sql import Kind, find_name
+from gatekeeper.sql import Kind
 
 CHECK = Check("table-rewrite", "No table that holds rows is rewritten", "locks", Needs.REHEARSAL)
 
@@ -66,17 +65,17 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             yield each
             continue
         revision, step = each
-        before = relations_before(context, revision)
+        names = names_of(context, revision)
+        gone = dropped_by_change(context, revision, names)
         seen = own_statements(revision, step)
-        gone = dropped_tables(seen)
         told: set[tuple[int, str]] = set()
         for each_seen in _most_telling_first(seen):
-            for relation, basis in _rewritten(each_seen, before):
+            for relation, basis in _rewritten(each_seen, names):
                 place = (each_seen.statement.ordinal, relation)
-                if place not in told and not is_named(relation, gone):
+                if place not in told and relation not in gone:
                     told.add(place)
                     yield _at_rewrite(revision, each_seen, relation, basis)
-        yield from _unknown(seen, before)
+        yield from _unknown(seen, names)
         if (unexplained := tell_unexplained(context, revision, step)) is not None:
             yield unexplained
 
@@ -92,24 +91,24 @@ def _most_telling_first(seen: tuple[Seen, ...]) -> list[Seen]:
     )
 
 
-def _rewritten(seen: Seen, before: frozenset[str]) -> Iterator[tuple[str, Basis]]:
+def _rewritten(seen: Seen, names: Names) -> Iterator[tuple[str, Basis]]:
     """Yield what a statement rewrote, or will by its text where nobody could watch it."""
     if seen.parsed.kind is Kind.DELETE:  # TRUNCATE gives new files and writes nothing
         return
     for relation in seen.statement.rewrites:
-        if find_name(relation, before) is not None:
+        if relation in names.values():
             yield relation, Basis.OBSERVED
     if seen.statement.locks is None and seen.parsed.kind in (Kind.VACUUM_FULL, Kind.CLUSTER):
         for name in seen.parsed.relations:
-            if (known := find_name(name, before)) is not None:
+            if (known := find_before(name, names)) is not None:
                 yield known, Basis.READ
 
 
-def _unknown(seen: tuple[Seen, ...], before: frozenset[str]) -> Iterator[Skipped]:
+def _unknown(seen: tuple[Seen, ...], names: Names) -> Iterator[Skipped]:
     for each in seen:
         parsed = each.parsed
         names_none = parsed.kind in (Kind.VACUUM_FULL, Kind.CLUSTER) and not parsed.relations
-        alters = parsed.kind is Kind.ALTER_TABLE and find_name(parsed.relations[0], before)
+        alters = parsed.kind is Kind.ALTER_TABLE and find_before(parsed.relations[0], names)
         if each.statement.locks is None and (names_none or alters or parsed.changes_schema is None):
             yield Skipped(f"whether {in_words(each.statement)} rewrote a table was not observed")
 

@@ -116,6 +116,20 @@ class Snapshot:
         }
 
     @property
+    def columns(self) -> Mapping[str, bool]:
+        """Each column, with whether an INSERT has to give it a value."""
+        return {
+            name: attributes["nullable"] == "false"
+            and not attributes.keys() & {"default", "identity", "generated"}
+            and "default" not in self._domain(attributes["type"])
+            for (object_type, name), attributes in self.objects.items()
+            if object_type == "column"
+        }
+
+    def _domain(self, type_name: str) -> Mapping[str, str]:
+        return self.objects.get(("domain", type_name.replace('"', "")), {})
+
+    @property
     def foreign_keys(self) -> frozenset[tuple[str, str]]:
         """The relations that foreign keys tie: the referencing one and the referenced one."""
         return frozenset(

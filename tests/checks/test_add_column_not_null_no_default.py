@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gatekeeper.checks import add_column_not_null_no_default
-from gatekeeper.model import Outcome, StepError
+from gatekeeper.model import Difference, DifferenceKind, Outcome, Statement, StepError
 from tests.build import a_rehearsal, a_rehearsed, a_statement, a_step
 from tests.checks.ask import BEFORE, a_finding, adding, ask, remedies, sent
 
@@ -59,6 +61,67 @@ def test_where_rows_made_it_fail() -> None:
         ["the upgrade of `b002` failed"],
     )
     assert remedies(add_column_not_null_no_default, adding(), rehearsal) == [
-        "Give the column a `server_default`, for example:\n\n"
+        "Give the column a `server_default`, and leave it until every release that runs knows the "
+        "column, for example:\n\n"
         '    op.add_column("orders", sa.Column("currency", …, nullable=False, server_default=…))'
     ]
+
+
+BLOCK = "DO $$ BEGIN EXECUTE 'ALTER TABLE orders ADD currency text NOT NULL'; END $$"
+RENAME = Difference(DifferenceKind.MISSING, "column", "public.orders.old", "public.orders")
+
+
+@pytest.mark.parametrize(
+    ("sql", "required"),
+    [
+        (SQL, {"public.orders.currency": False}),  # the default is the domain's
+        ("ALTER TABLE orders RENAME note TO currency", {"public.orders.currency": True}),
+        (BLOCK, {"public.orders.currency": False}),
+        ("CREATE TABLE parcels (n int NOT NULL)", {"public.parcels.n": True}),
+    ],
+)
+def test_the_catalog_has_the_last_word(sql: str, required: dict[str, bool]) -> None:
+    rehearsal = sent(a_statement(sql), stairway={"new_columns": required})
+    assert ask(add_column_not_null_no_default, adding(), rehearsal) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        (
+            a_statement("ALTER TABLE orders ADD currency text"),
+            a_statement("ALTER TABLE orders ALTER currency SET NOT NULL"),
+        ),
+        (a_statement("ALTER TABLE orders ADD currency text NOT NULL DEFAULT 'EUR'"),),
+        (a_statement(BLOCK),),
+    ],
+)
+def test_the_catalog_shows_what_no_text_does(statements: tuple[Statement, ...]) -> None:
+    """It is NOT NULL without a default in the end, whatever the statements say."""
+    new = {"public.orders.currency": True}
+    findings, skipped = ask(
+        add_column_not_null_no_default, adding(), sent(*statements, stairway={"new_columns": new})
+    )
+    assert [(f.statement, f.relation) for f in findings] == [(1, "public.orders")]
+    assert skipped == []
+
+
+def test_a_column_that_nobody_saw() -> None:
+    stairway: dict[str, Any] = {"new_columns": {"public.orders.currency": True}}
+    skipped = ["how the column `public.orders.currency` was added was not seen"]
+    rehearsal = sent(stairway=stairway)
+    assert ask(add_column_not_null_no_default, adding(), rehearsal) == ([], skipped)
+    stairway["changes"] = (RENAME,)
+    rehearsal = sent(a_statement("DO 'RENAME old TO currency'"), stairway=stairway)
+    assert ask(add_column_not_null_no_default, adding(), rehearsal) == ([], skipped)
+
+
+def test_a_renamed_table_is_still_the_one_from_before() -> None:
+    rehearsal = sent(
+        a_statement("ALTER TABLE orders RENAME TO purchases"),
+        a_statement("ALTER TABLE purchases ADD a int NOT NULL"),
+        a_statement("CREATE TABLE orders (id int)"),
+        a_statement("ALTER TABLE orders ADD b int NOT NULL"),
+    )
+    findings, _ = ask(add_column_not_null_no_default, adding(), rehearsal)
+    assert [(f.statement, f.relation) for f in findings] == [(2, "public.orders")]

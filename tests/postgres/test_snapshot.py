@@ -338,6 +338,22 @@ def test_relations_and_enums(database: Database) -> None:
     assert taken.enums == {"public.mood": ("sad", "o'k", "a,b")}
 
 
+def test_columns_that_an_insert_has_to_name(database: Database) -> None:
+    execute(
+        database,
+        "CREATE DOMAIN \"State\" AS text DEFAULT 'new'; CREATE TABLE t (a int, b int NOT NULL,"
+        " c int NOT NULL DEFAULT 1, d serial, e int GENERATED ALWAYS AS IDENTITY,"
+        ' f int GENERATED ALWAYS AS (1) STORED NOT NULL, g "State" NOT NULL,'
+        " h int PRIMARY KEY); CREATE VIEW v AS SELECT b FROM t",
+    )
+    columns = snapshot(database).columns
+    assert {name for name, is_required in columns.items() if is_required} == {
+        "public.t.b",
+        "public.t.h",
+    }
+    assert len(columns) == 9
+
+
 def test_foreign_keys(database: Database) -> None:
     execute(
         database,
