@@ -170,6 +170,8 @@ class Statement:
     `committed` is None where the fate of the statement's transaction is unknown.
     `is_unseen` marks one that stands for what was sent and not recorded: `sql` is a comment
     that says so, the locks and rewrites are what the next statement showed.
+    `transaction` numbers the transactions of one run of env.py, each of which keeps its
+    locks to its end; None outside a transaction and where it is not known.
     """
 
     revision: str | None
@@ -188,6 +190,7 @@ class Statement:
     committed: bool | None
     parameters: str | None = None
     is_unseen: bool = False
+    transaction: int | None = None
 
 
 @dataclass(frozen=True)
@@ -274,6 +277,7 @@ class RehearsedRevision:
     upgrade; each is None where one of its sides does not exist. `new_columns` are the
     columns that the upgrade made, each with whether an INSERT must give it a value (NOT
     NULL without a default); None where the upgrade did not run to its end.
+    `partitions_before` are the relations that inherit, each with what it inherits from.
     """
 
     revision: Revision
@@ -286,6 +290,7 @@ class RehearsedRevision:
     relations_before: frozenset[str] = field(default=frozenset(), repr=False)
     foreign_keys_before: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
     new_columns: Mapping[str, bool] | None = field(default=None, repr=False)
+    partitions_before: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,8 @@ class ParsedStatement:
     it merely ties them to (foreign keys, queries), `names` the indexes and types it makes
     or drops, `types` the types that it mentions. `if_exists` stands for IF EXISTS and
     IF NOT EXISTS alike. `changes_schema` and `changes_rows` are None where the text can't
-    tell. `transaction` holds the word of a transaction control statement.
+    tell; a temporary table is no change of the schema. `transaction` holds the word of a
+    transaction control statement.
     """
 
     kind: Kind
@@ -246,6 +247,9 @@ def _read(wrapped: Any) -> ParsedStatement:
             return _read_dml(Kind.UPDATE, node)
         case "create_seq_stmt" | "alter_seq_stmt":
             return ParsedStatement(Kind.OTHER, changes_schema=True)
+        case "create_function_stmt":
+            is_temporary = _dotted(node.funcname).startswith("pg_temp.")
+            return ParsedStatement(Kind.OTHER, changes_schema=not is_temporary)
         case "index_stmt":
             return ParsedStatement(
                 Kind.CREATE_INDEX,
@@ -331,7 +335,7 @@ def _read_select(node: Any) -> ParsedStatement:
             Kind.CREATE_TABLE,
             relations=(_range(node.into_clause.rel),),
             references=tuple(_ranges(node))[1:],
-            changes_schema=True,
+            changes_schema=not _is_temporary(node.into_clause.rel),
         )
     nested = {type(child).__name__ for _, child in postgast.walk(node)}
     calls = [_dotted(c.funcname) for _, c in postgast.walk(node) if type(c).__name__ == "FuncCall"]
@@ -367,8 +371,12 @@ def _read_create_table(node: Any) -> ParsedStatement:
         references=tuple(name for name in _ranges(node) if name != target),
         types=_types(node),
         if_exists=node.if_not_exists,
-        changes_schema=True,
+        changes_schema=not _is_temporary(node.relation),
     )
+
+
+def _is_temporary(relation: Any) -> bool:
+    return bool(relation.relpersistence == "t" or relation.schemaname == "pg_temp")
 
 
 def _read_create_table_as(node: Any) -> ParsedStatement:
@@ -378,7 +386,7 @@ def _read_create_table_as(node: Any) -> ParsedStatement:
         relations=(target,),
         references=tuple(name for name in _ranges(node) if name != target),
         if_exists=node.if_not_exists,
-        changes_schema=True,
+        changes_schema=not _is_temporary(node.into.rel),
     )
 
 

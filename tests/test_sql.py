@@ -69,6 +69,11 @@ S = ParsedStatement
             "WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d",
             S(Kind.SELECT, relations=("t",), changes_rows=True),
         ),
+        ("CREATE TEMP TABLE t (a int)", S(Kind.CREATE_TABLE, relations=("t",))),
+        (
+            "CREATE TEMP TABLE t AS SELECT * FROM u",
+            S(Kind.CREATE_TABLE, relations=("t",), references=("u",)),
+        ),
         ("DO $$ BEGIN END $$", S(Kind.BLOCK, changes_schema=None, changes_rows=None)),
         ("CALL f()", S(Kind.BLOCK, changes_schema=None, changes_rows=None)),
     ],

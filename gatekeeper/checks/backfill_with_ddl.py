@@ -2,8 +2,9 @@
 
 What it finds
 
-An upgrade that changed rows in a transaction in which a schema change before it had taken a
-lock that blocks reads or writes of a relation that existed before.
+An upgrade that changed rows in a transaction in which a schema change before it, in the same
+revision or in an earlier one, had taken a lock that blocks reads or writes of a relation
+that existed before.
 
 Why it matters
 
@@ -40,11 +41,12 @@ Instead
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from gatekeeper.checks.observed import (
     Seen,
     at_statement,
-    locks_on,
+    blocking_lock,
     own_statements,
     relations_before,
     tell_opaque,
@@ -63,6 +65,7 @@ CHECK = Check(
 
 
 def find(context: CheckContext) -> Iterator[Finding | Skipped]:
+    held: _Held | None = None
     for each in upgrades(context):
         if isinstance(each, Skipped):
             yield each
@@ -70,23 +73,40 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         revision, step = each
         before = relations_before(context, revision)
         created: set[str] = set()
-        held: tuple[Statement, Lock] | None = None
-        for seen in own_statements(revision, step):
+        statements = own_statements(revision, step)
+        if context.changes.is_audit or (held is not None and held.statement.transaction is None):
+            held = None  # each revision ran by itself, or nobody knows in which transaction
+        is_found = False
+        for seen in statements:
             if seen.parsed.kind is Kind.CREATE_TABLE:
                 created |= {plain_name(name) for name in seen.parsed.relations}
-            if not seen.statement.in_transaction or seen.parsed.kind is Kind.TRANSACTION:
-                held = None  # what was held until here was given back
-            elif seen.parsed.changes_schema and held is None:
-                blocking = [lock for lock in locks_on(seen.statement, before) if lock.mode.blocks]
-                held = (seen.statement, blocking[0]) if blocking else None
-            elif held is not None and _changes_rows(seen, created):
-                yield _at_rows(revision, seen.statement, *held)
-                break
-        unknown = tell_unseen(context, revision, step) or tell_opaque(
-            own_statements(revision, step), before
-        )
+            if held is not None and not _is_kept(held, seen):
+                held = None
+            if held is not None and not is_found and _changes_rows(seen, created):
+                is_found = True
+                yield _at_rows(revision, seen.statement, held)
+            elif seen.parsed.changes_schema and held is None and seen.statement.in_transaction:
+                lock = blocking_lock(seen, before)
+                held = None if lock is None else _Held(seen.statement, lock)
+        unknown = tell_unseen(context, revision, step) or tell_opaque(statements, before)
         if unknown is not None:
             yield unknown
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A lock that blocks others, and the statement since which it is held."""
+
+    statement: Statement
+    lock: Lock
+
+
+def _is_kept(held: _Held, seen: Seen) -> bool:
+    """Tell whether the lock is still held when a statement runs."""
+    if not seen.statement.in_transaction or seen.parsed.kind is Kind.TRANSACTION:
+        return False
+    numbers = (held.statement.transaction, seen.statement.transaction)
+    return None in numbers or numbers[0] == numbers[1]
 
 
 def _changes_rows(seen: Seen, created: set[str]) -> bool:
@@ -96,17 +116,27 @@ def _changes_rows(seen: Seen, created: set[str]) -> bool:
     return bool(names - created) or bool(seen.parsed.references)
 
 
-def _at_rows(revision: Revision, statement: Statement, ddl: Statement, lock: Lock) -> Finding:
+def _at_rows(revision: Revision, statement: Statement, held: _Held) -> Finding:
     rows = "rows" if statement.rows is None or statement.rows < 0 else f"{statement.rows} rows"
     rows = "1 row" if statement.rows == 1 else rows
+    lock, ddl = held.lock, f"`{shorten(held.statement.sql, 50)}`"
+    remedy = (
+        "Move the rows' change into a revision after this one, and set "
+        "`transaction_per_migration=True` in `context.configure(…)` of env.py, so that the locks "
+        "are given back in between."
+    )
+    if held.statement.revision != revision.revision:
+        ddl = f"{ddl} (`{held.statement.revision}`)"
+        remedy = (
+            "Set `transaction_per_migration=True` in `context.configure(…)` of env.py, so that "
+            "the locks are given back between the revisions."
+        )
     return at_statement(
         CHECK,
         revision,
         statement,
-        f"`{shorten(statement.sql, 50)}` changed {rows} while {lock.mode.manual_name} of "
-        f"`{shorten(ddl.sql, 50)}` was held on `{lock.relation}` and blocked {lock.mode.blocks}",
-        "Move the rows' change into a revision after this one, and set "
-        "`transaction_per_migration=True` in `context.configure(…)` of env.py, so that the locks "
-        "are given back in between.",
+        f"`{shorten(statement.sql, 50)}` changed {rows} while {lock.mode.manual_name} of {ddl} was "
+        f"held on `{lock.relation}` and blocked {lock.mode.blocks}",
+        remedy,
         relation=lock.relation,
     )

@@ -134,8 +134,10 @@ def _judge(
         revision,
         Direction.DOWNGRADE,
         message,
-        "Write the reverse of `upgrade()`; where there is no way back:\n\n"
-        f'    raise RuntimeError("{name} cannot be undone: …")',
+        "Write the reverse of `upgrade()`; where there is no way back, say why:\n\n"
+        "    # gatekeeper: allow[downgrade-raises] the reason\n"
+        "    def downgrade():\n"
+        f'        raise RuntimeError("{name} cannot be undone: …")',
         basis=Basis.READ if rehearsed is None else Basis.OBSERVED,
     )
     left = rehearsed.round_trip if rehearsed else None

@@ -50,7 +50,8 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
                 revision,
                 Direction.DOWNGRADE,
                 f"`{revision.revision}` has no `downgrade` function, so it cannot be rolled back",
-                "Add a `downgrade()` that undoes `upgrade()`; where there is no way back:\n\n"
+                "Add a `downgrade()` that undoes `upgrade()`; where there is no way back, say why:"
+                "\n\n    # gatekeeper: allow[downgrade-raises] the reason\n"
                 "    def downgrade():\n"
                 f'        raise RuntimeError("{revision.revision} cannot be undone: …")',
                 basis=Basis.READ,

@@ -49,9 +49,8 @@ from collections.abc import Iterator
 from gatekeeper.checks.names import Names, names_of
 from gatekeeper.checks.observed import (
     at_statement,
+    blocking_lock,
     in_words,
-    is_named,
-    locks_on,
     own_statements,
     relations_before,
     tell_unexplained,
@@ -88,18 +87,11 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         unseen: Skipped | None = None
         for seen in own_statements(revision, step):
             statement = seen.statement
-            blocking = [lock for lock in locks_on(statement, before) if lock.mode.blocks]
-            if blocking and statement.lock_timeout_ms == 0:
-                # The table that the statement names says more than the index that it drops.
-                named = [
-                    lock for lock in blocking if is_named(lock.relation, seen.parsed.relations)
-                ]
-                tables = [
-                    lock for lock in blocking if not is_named(lock.relation, seen.parsed.names)
-                ]
-                yield _at_lock(revision, statement, (*named, *tables, *blocking)[0])
+            lock = blocking_lock(seen, before)
+            if lock is not None and statement.lock_timeout_ms == 0:
+                yield _at_lock(revision, statement, lock)
                 break
-            is_unknown = blocking and statement.lock_timeout_ms is None
+            is_unknown = lock is not None and statement.lock_timeout_ms is None
             if is_unknown or (statement.locks is None and _may_block(seen.parsed, names)):
                 unseen = Skipped(f"the locks of {in_words(statement)} were not observed")
         else:
@@ -133,7 +125,9 @@ def _at_lock(revision: Revision, statement: Statement, lock: Lock) -> Finding:
         f"{in_words(statement)} took {lock.mode.manual_name} on `{lock.relation}` and "
         f"blocked {lock.mode.blocks} with no `lock_timeout` in force; while it waits for the "
         "lock, everybody who comes later waits too",
-        "At the start of `upgrade()`, or once for all revisions in env.py:\n\n"
-        "    op.execute(\"SET LOCAL lock_timeout = '4s'\")",
+        "At the start of `upgrade()`:\n\n"
+        "    op.execute(\"SET LOCAL lock_timeout = '4s'\")\n\n"
+        "or once for all revisions where env.py makes the engine:\n\n"
+        '    connect_args={"options": "-c lock_timeout=4000"}',
         relation=lock.relation,
     )

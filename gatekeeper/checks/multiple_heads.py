@@ -82,10 +82,14 @@ def _name_head(head: str, history: dict[str, Revision], changes: ChangeSet) -> s
 
 def _remedy(changes: ChangeSet, ours: Revision | None) -> str:
     merge = f'alembic merge -m "merge heads" {" ".join(changes.merged_heads)}'
+    there = {each.revision for each in changes.head_history}
+    first = ""
+    if not there.issuperset(changes.merged_heads):
+        first = f"Merge `{changes.base_tip or changes.base}` into this branch first. "
     if ours is None or len(changes.merged_heads) != 2:
-        return merge
+        return f"{first}Run:\n\n    {merge}"
     other = next(head for head in changes.merged_heads if head != ours.revision)
-    return f'In {ours.path} write `down_revision = "{other}"`, or run:\n\n    {merge}'
+    return f'{first}In {ours.path} write `down_revision = "{other}"`, or run:\n\n    {merge}'
 
 
 def _are_on_purpose(changes: ChangeSet) -> bool:

@@ -263,7 +263,9 @@ def _changes_unrelated(
     context: CheckContext, revision: Revision, seen: tuple[Seen, ...]
 ) -> Iterator[Finding]:
     max_relations = int(context.options["max_relations"])
-    groups = group_relations(seen, foreign_keys_before(context, revision))
+    alone = context.rehearsal.of(revision.revision) if context.rehearsal else None
+    partitions = alone.partitions_before if alone else {}
+    groups = group_relations(seen, foreign_keys_before(context, revision), partitions)
     if len(groups) <= max_relations:
         return
     names = [f"`{group[0]}`" for group in groups]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatekeeper.lock_modes import LockMode
 from gatekeeper.model import (
@@ -91,15 +91,29 @@ def tell_unfinished(step: Step, name: str | None = None) -> Skipped | None:
 def own_statements(revision: Revision, step: Step) -> tuple[Seen, ...]:
     """Return what a revision's own code sent in a step, without Alembic's bookkeeping.
 
-    What stands for statements that were not recorded changes "maybe".
+    What stands for statements that were not recorded changes "maybe"; what works on
+    temporary tables alone changes nothing.
     """
-    return tuple(
+    return _without_temporary(
         Seen(statement, parsed)
         for statement in step.statements
         if statement.path == revision.path
         or (statement.path is None and "version_num" not in statement.sql)
         for parsed in ((_UNKNOWN,) if statement.is_unseen else statements_of(statement.sql))
     )
+
+
+def _without_temporary(statements: Iterable[Seen]) -> tuple[Seen, ...]:
+    found: list[Seen] = []
+    temporary: set[str] = set()
+    for each in statements:
+        parsed = each.parsed
+        if parsed.kind is Kind.CREATE_TABLE and parsed.changes_schema is False:
+            temporary |= set(parsed.relations)
+        if parsed.relations and temporary.issuperset(parsed.relations):
+            parsed = replace(parsed, changes_schema=False, changes_rows=False)
+        found.append(Seen(each.statement, parsed))
+    return tuple(found)
 
 
 _UNKNOWN = ParsedStatement(Kind.OTHER, changes_schema=None, changes_rows=None)
@@ -192,6 +206,17 @@ def locks_on(statement: Statement, before: Iterable[str]) -> tuple[Lock, ...]:
     names = frozenset(before)
     locks = (lock for lock in statement.locks or () if find_name(lock.relation, names) is not None)
     return tuple(sorted(locks, key=lambda lock: (-lock.mode, lock.relation)))
+
+
+def blocking_lock(seen: Seen, before: Iterable[str]) -> Lock | None:
+    """Return the lock that says most of those that block reads or writes, None without one.
+
+    The table that a statement names says more than others, the index that it drops less.
+    """
+    blocking = [lock for lock in locks_on(seen.statement, before) if lock.mode.blocks]
+    named = [lock for lock in blocking if is_named(lock.relation, seen.parsed.relations)]
+    tables = [lock for lock in blocking if not is_named(lock.relation, seen.parsed.names)]
+    return next(iter((*named, *tables, *blocking)), None)
 
 
 def dropped_tables(seen: Iterable[Seen]) -> frozenset[str]:

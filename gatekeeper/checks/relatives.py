@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gatekeeper.checks.observed import Seen
 from gatekeeper.lock_modes import LockMode
-from gatekeeper.sql import Kind, is_same_name, plain_name
+from gatekeeper.sql import Kind, find_name, is_same_name, plain_name
 
 _OWN_RELATION = (Kind.CREATE_TABLE, Kind.ALTER_TABLE, Kind.DROP_TABLE, Kind.CREATE_INDEX)
 
 
 def group_relations(
-    seen: Iterable[Seen], foreign_keys: Iterable[tuple[str, str]] = ()
+    seen: Iterable[Seen],
+    foreign_keys: Iterable[tuple[str, str]] = (),
+    partitions: Mapping[str, str] | None = None,
 ) -> tuple[tuple[str, ...], ...]:
     """Return the relations whose schema is changed, grouped by what ties them together.
 
     Tied are: the relations of one statement, those of a query that moves rows, a table and
     the ENUM types of its columns, a name before and after a rename, what one statement
-    locks against writes (dropping a foreign key locks both its sides), and the two sides
-    of one of the `foreign_keys` that were there before. A dropped index and a type alone
+    locks against writes (dropping a foreign key locks both its sides), and, of what was
+    there before, the two sides of one of the `foreign_keys` and the `partitions` of one
+    table. A dropped index and a type alone
     have no relation in their text; its lock tells the index's table.
     """
     seen = tuple(seen)
@@ -35,6 +38,7 @@ def group_relations(
         for other in changed
         if is_same_name(one, referencing) and is_same_name(other, referenced)
     ]
+    ties += [{name, _whole(name, partitions or {})} for name in changed]
     groups: list[set[str]] = []
     for tie in ties:
         apart = [group for group in groups if not group & tie]
@@ -44,6 +48,15 @@ def group_relations(
         home = next((frozenset(group) for group in groups if name in group), frozenset({name}))
         found.setdefault(home, []).append(name)
     return tuple(tuple(names) for names in found.values())
+
+
+def _whole(name: str, partitions: Mapping[str, str]) -> str:
+    """Return the table of which a table is a partition, at whatever depth."""
+    seen: set[str] = set()
+    while (part := find_name(name, partitions)) is not None and part not in seen:
+        seen.add(part)
+        name = partitions[part]
+    return plain_name(name)
 
 
 def _changed(seen: Seen) -> list[str]:

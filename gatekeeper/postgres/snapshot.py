@@ -130,6 +130,15 @@ class Snapshot:
         return self.objects.get(("domain", type_name.replace('"', "")), {})
 
     @property
+    def partitions(self) -> Mapping[str, str]:
+        """Each table that inherits, with the first that it inherits from."""
+        return {
+            name: attributes["inherits"].split(", ")[0].replace('"', "")
+            for (_, name), attributes in self.objects.items()
+            if "inherits" in attributes
+        }
+
+    @property
     def foreign_keys(self) -> frozenset[tuple[str, str]]:
         """The relations that foreign keys tie: the referencing one and the referenced one."""
         return frozenset(

@@ -208,6 +208,7 @@ def _statement_of(
         rewrites=() if now is None else now.rewrites,
         lock_timeout_ms=None if now is None else now.lock_timeout_ms,
         committed=None if ran.fate is None else ran.fate is Fate.COMMITTED,
+        transaction=ran.transaction,
     )
 
 
@@ -242,6 +243,7 @@ def _unseen_statement(
         lock_timeout_ms=None if observed is None else observed.lock_timeout_ms,
         committed=None if fate is None else fate is Fate.COMMITTED,
         is_unseen=True,
+        transaction=None if witness is None else witness.transaction,
     )
 
 

@@ -121,6 +121,7 @@ def _rehearsed(
         second_upgrade=None if raised is None else compare(after, raised),
         relations_before=before.relations,
         foreign_keys_before=before.foreign_keys,
+        partitions_before=before.partitions,
         new_columns={c: r for c, r in after.columns.items() if c not in before.columns},
     )
 
@@ -137,6 +138,7 @@ def _did_not_arrive(revision: Revision, up: Ran, before: Snapshot) -> RehearsedR
         second_upgrade=None,
         relations_before=before.relations,
         foreign_keys_before=before.foreign_keys,
+        partitions_before=before.partitions,
     )
 
 

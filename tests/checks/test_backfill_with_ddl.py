@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from gatekeeper.checks import backfill_with_ddl
-from gatekeeper.model import Finding, Statement
-from tests.build import a_statement
-from tests.checks.ask import a_finding, adding, ask, sent
+from gatekeeper.model import Finding, Rehearsal, Statement
+from tests.build import a_change_set, a_rehearsal, a_rehearsed, a_revision, a_statement, a_step
+from tests.checks.ask import BEFORE, a_finding, adding, ask, sent
 
 EXCLUSIVE = {"public.orders": "ACCESS_EXCLUSIVE"}
 ADD = a_statement("ALTER TABLE orders ADD a int", locks=EXCLUSIVE)
@@ -80,3 +83,56 @@ def test_a_block_that_changes_rows_is_not_passed() -> None:
     block = a_statement(sql, locks={"public.orders": "ROW_EXCLUSIVE"})
     skipped = [f"what `{sql}` changed is not in its text"]
     assert ask(backfill_with_ddl, adding(), sent(ADD, block)) == ([], skipped)
+
+
+LATER = a_statement("UPDATE orders SET a = 1", "c003", rows=25, transaction=1)
+FIRST = replace(ADD, transaction=1)
+TWO = a_change_set(a_revision(), a_revision("c003", "b002"))
+
+
+def in_two_revisions(ddl: Statement, fill: Statement) -> Rehearsal:
+    revisions = (
+        a_rehearsed(upgrade=a_step("b002", ddl)),
+        a_rehearsed(a_revision("c003", "b002"), upgrade=a_step("c003", fill)),
+    )
+    return a_rehearsal(*revisions, relations_before=BEFORE)
+
+
+def test_rows_of_a_later_revision_in_the_same_transaction() -> None:
+    expected = a_finding(
+        "backfill-with-ddl",
+        "`UPDATE orders SET a = 1` changed 25 rows while ACCESS EXCLUSIVE of `ALTER TABLE orders "
+        "ADD a int` (`b002`) was held on `public.orders` and blocked reads and writes",
+        statement=1,
+        revision="c003",
+        path="migrations/versions/c003.py",
+        relation="public.orders",
+    )
+    assert ask(backfill_with_ddl, TWO, in_two_revisions(FIRST, LATER)) == ([expected], [])
+
+
+@pytest.mark.parametrize(
+    ("ddl", "fill", "fields"),
+    [
+        (FIRST, replace(LATER, transaction=2), {}),
+        (ADD, replace(LATER, transaction=None), {}),
+        pytest.param(FIRST, LATER, {"is_audit": True}, id="an audit runs each by itself"),
+    ],
+)
+def test_each_revision_has_a_transaction(
+    ddl: Statement, fill: Statement, fields: dict[str, Any]
+) -> None:
+    changes = replace(TWO, **fields)
+    rehearsal = in_two_revisions(ddl, fill)
+    revisions = tuple(replace(r, relations_before=BEFORE) for r in rehearsal.revisions)
+    rehearsal = replace(rehearsal, revisions=revisions)
+    assert ask(backfill_with_ddl, changes, rehearsal) == ([], [])
+
+
+def test_the_table_is_named_rather_than_its_index() -> None:
+    drop = a_statement(
+        "DROP INDEX ix_orders_note",
+        locks={"public.ix_orders_note": "ACCESS_EXCLUSIVE", **EXCLUSIVE},
+    )
+    findings, _ = ask(backfill_with_ddl, adding(), sent(drop, FILL))
+    assert [f.relation for f in findings] == ["public.orders"]

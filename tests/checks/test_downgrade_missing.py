@@ -43,7 +43,8 @@ def test_missing(change: Change) -> None:
     )
     assert ask(downgrade_missing, changes) == ([expected], [])
     assert remedies(downgrade_missing, changes, None) == [
-        "Add a `downgrade()` that undoes `upgrade()`; where there is no way back:\n\n"
+        "Add a `downgrade()` that undoes `upgrade()`; where there is no way back, say why:"
+        "\n\n    # gatekeeper: allow[downgrade-raises] the reason\n"
         "    def downgrade():\n"
         '        raise RuntimeError("b002 cannot be undone: …")'
     ]

@@ -140,8 +140,14 @@ def test_a_deleted_merge_point_leaves_two_heads() -> None:
 
 
 def test_the_remedy_names_the_other_head() -> None:
+    """One that only the tip has is unknown here until the tip is merged."""
     changes = a_change_set(a_revision(), merged_heads=("b002", "c003"))
-    assert remedies(multiple_heads, changes, None) == [
+    here = (
         'In migrations/versions/b002.py write `down_revision = "c003"`, or run:\n\n'
         '    alembic merge -m "merge heads" b002 c003'
+    )
+    assert remedies(multiple_heads, changes, None) == [
+        f"Merge `main` into this branch first. {here}"
     ]
+    both = a_change_set(a_revision("c003"), a_revision(), merged_heads=("b002", "c003"))
+    assert remedies(multiple_heads, both, None) == [here]

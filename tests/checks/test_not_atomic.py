@@ -76,6 +76,14 @@ CLEAN = {
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON orders (a)", in_transaction=False
         ),
     ),
+    "a temporary table to work with": of(
+        "CREATE TEMP TABLE t (id int)",
+        "CREATE INDEX ON t (id)",
+        "INSERT INTO t SELECT id FROM orders",
+        "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "UPDATE orders SET note = 1 FROM t",
+        "DROP TABLE t",
+    ),
     "not the revision's own": (
         a_statement("ALTER TABLE orders ADD a int"),
         a_statement("UPDATE alembic_version SET version_num = 'b002'", path=None),
@@ -200,6 +208,16 @@ def test_a_table_that_both_refer_to_does_not_tie_them() -> None:
     keys = frozenset({("public.orders", "public.users"), ("public.customers", "public.users")})
     findings, _ = ask(not_atomic, adding(), sent(*TWO, foreign_keys_before=keys))
     assert len(findings) == 1
+
+
+def test_partitions_of_one_table_belong_together() -> None:
+    parts = {
+        "public.orders": "public.o_2026",
+        "public.o_2026": "public.all",
+        "public.customers": "public.all",
+    }
+    stairway = {"partitions_before": parts}
+    assert ask(not_atomic, adding(), sent(*TWO, stairway=stairway)) == ([], [])
 
 
 HIDDEN = "`b002` ran a statement sent past SQLAlchemy"

@@ -354,6 +354,15 @@ def test_columns_that_an_insert_has_to_name(database: Database) -> None:
     assert len(columns) == 9
 
 
+def test_partitions(database: Database) -> None:
+    execute(
+        database,
+        'CREATE TABLE "All" (a int) PARTITION BY RANGE (a);'
+        'CREATE TABLE some PARTITION OF "All" DEFAULT',
+    )
+    assert snapshot(database).partitions == {"public.some": "public.All"}
+
+
 def test_foreign_keys(database: Database) -> None:
     execute(
         database,
