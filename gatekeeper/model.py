@@ -295,9 +295,13 @@ class RehearsedRevision:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that was not done, and why."""
+    """Something that was not done, and why.
+
+    Where one thing kept many from being done, it is the `cause` of each of them.
+    """
 
     reason: str
+    cause: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ revision identified by …`. Nothing in the repository tells how it came to be.
 
 When it is fine
 
-Where the history is squashed and every database is past the squashed part. Waive it with
-that reason.
+Where the history is squashed and every database is past the squashed part. A file that is
+gone holds no waiver, so say it in the policy:
+`overrides: [{revisions: [a001], checks: {deleted-revision: off}}]`.
 
 How to fix
 

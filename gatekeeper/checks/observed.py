@@ -85,7 +85,7 @@ def tell_unfinished(step: Step, name: str | None = None) -> Skipped | None:
     if step.outcome is Outcome.FAILED:
         return Skipped(f"the {name} of `{step.revision}` failed")
     reason = "" if step.reason is None else f": {step.reason}"
-    return Skipped(f"the {name} of `{step.revision}` was not run{reason}")
+    return Skipped(f"the {name} of `{step.revision}` was not run{reason}", cause=step.reason)
 
 
 def own_statements(revision: Revision, step: Step) -> tuple[Seen, ...]:

@@ -71,7 +71,7 @@ def judge(
         checks=tuple(_result(run, policy) for run in weighed),
         findings=findings,
         attestations=tuple(replace(a, ticked=a.id in ticked) for a in policy.attestations),
-        undetermined="; ".join(unknown) if verdict is Verdict.UNDETERMINED else None,
+        undetermined=_join(unknown) if verdict is Verdict.UNDETERMINED else None,
         seconds=seconds,
     )
 
@@ -157,8 +157,8 @@ def _result(run: CheckRun, policy: Policy) -> CheckResult:
     general = policy.checks.get(run.check.id)
     severity = strongest if general is None else general.severity or strongest
     unknown = [] if run.error is None else [run.error]
-    unknown.extend(dict.fromkeys(skip.reason for skip in run.skipped))
-    reason = "; ".join(unknown) or None
+    unknown.extend(_tell_once(run.skipped))
+    reason = _join(unknown) or None
     failures = [
         f.severity
         for f in run.findings
@@ -172,6 +172,24 @@ def _result(run: CheckRun, policy: Policy) -> CheckResult:
         return CheckResult(run.check, severity, Status.SKIPPED, reason)
     waived = any(finding.waiver is not None for finding in run.findings)
     return CheckResult(run.check, severity, Status.WAIVED if waived else Status.PASSED)
+
+
+_TOLD = 3  # reasons; whoever is in a hurry reads no more
+
+
+def _join(reasons: Sequence[str]) -> str:
+    """Return the reasons as one text; beyond a few only how many there are."""
+    told = "; ".join(reasons[:_TOLD])
+    return told if len(reasons) <= _TOLD else f"{told}; and {len(reasons) - _TOLD} more"
+
+
+def _tell_once(skipped: Iterable[Skipped]) -> Iterator[str]:
+    """Yield the reasons; of those that have one cause the first, with the number of others."""
+    reasons: dict[str, list[str]] = {}
+    for skip in dict.fromkeys(skipped):
+        reasons.setdefault(skip.cause or skip.reason, []).append(skip.reason)
+    for first, *others in reasons.values():
+        yield f"{first} (and {len(others)} more for that reason)" if others else first
 
 
 def _unknown(

@@ -84,7 +84,8 @@ def first_sentence(text: str) -> str:
     masked = _CODE.sub(lambda m: "`" + "x" * len(m[1]) + "`", line)
     end = _SENTENCE_END.search(masked)
     sentence = line if end is None else line[: end.start()]
-    return sentence.rstrip(".;:") + "."
+    sentence = sentence.rstrip(".;:")
+    return sentence if sentence.endswith(("?", "!")) else f"{sentence}."
 
 
 def code(text: str) -> str:
@@ -260,7 +261,8 @@ def heading(report: Report) -> str:
 def summary(report: Report) -> str:
     """Return the worst finding in plain words, or what was done where there is none."""
     if report.verdict is Verdict.UNDETERMINED:
-        return one_line(report.undetermined or "The reason is not known").rstrip(".") + "."
+        text = one_line(report.undetermined or "The reason is not known").rstrip(".")
+        return text if text.endswith(("?", "!")) else f"{text}."
     if is_untouched(report):
         return _untouched(report.changes)
     worst = open_findings(report, Severity.WARNING)

@@ -336,6 +336,31 @@ def test_no_rehearsal_matters_only_where_an_error_needs_it() -> None:
             id="skipped for two reasons",
         ),
         pytest.param(
+            CheckRun(STRONG, (), tuple(Skipped(f"r{n}") for n in range(6))),
+            PLAIN,
+            (Severity.ERROR, Status.SKIPPED, "r0; r1; r2; and 3 more"),
+            id="skipped for many reasons",
+        ),
+        pytest.param(
+            CheckRun(
+                STRONG,
+                (),
+                (
+                    Skipped("b001 failed"),
+                    Skipped("b002 was not run: b001 failed before", "b001 failed before"),
+                    Skipped("b003 was not run: b001 failed before", "b001 failed before"),
+                    Skipped("b004 was not run: b001 failed before", "b001 failed before"),
+                ),
+            ),
+            PLAIN,
+            (
+                Severity.ERROR,
+                Status.SKIPPED,
+                "b001 failed; b002 was not run: b001 failed before (and 2 more for that reason)",
+            ),
+            id="skipped for one cause",
+        ),
+        pytest.param(
             a_run(STRONG, a_finding(STRONG), skipped="no rows"),
             waived_by("strong"),
             (Severity.ERROR, Status.SKIPPED, "no rows"),

@@ -58,6 +58,7 @@ def test_count(number: int, nouns: tuple[str, ...], expected: str) -> None:
         ("`SELECT 1. SELECT 2` ran. Next.", "`SELECT 1. SELECT 2` ran."),
         ("Took 0.4 s here.\nThen\nmore", "Took 0.4 s here."),
         ("Do this:", "Do this."),
+        ("Is the server running?", "Is the server running?"),
     ],
 )
 def test_first_sentence(text: str, expected: str) -> None:
