@@ -113,6 +113,9 @@ def check(
         policy=policy,
         database_url=database_url,
         python=python,
+        python_version=os.environ.get("GATEKEEPER_PYTHON_VERSION") or None,
+        install=os.environ.get("GATEKEEPER_INSTALL") or None,
+        cache=os.environ.get("GATEKEEPER_CACHE") or None,
         is_audit=is_audit,
     )
     return _check_and_report(request, _pair(format, output))

@@ -27,6 +27,7 @@ from gatekeeper.policy.load import find_policy, load_policy
 from gatekeeper.policy.model import Policy, ProjectSettings
 from gatekeeper.policy.severity import options_of
 from gatekeeper.postgres.servers import open_server
+from gatekeeper.probe.environments import Wish, make_interpreter
 from gatekeeper.probe.interpreter import find_interpreter
 from gatekeeper.probe.protocol import Launch
 from gatekeeper.rehearsal.rehearse import Script, rehearse
@@ -43,7 +44,9 @@ class Request:
 
     `head` None is the work tree. `event_base` is what the workflow's event compares with;
     `base` is a person's word and counts more. `env` is added to the policy's. `ticked` are
-    the attestations that a person has ticked. `paths` limits an audit to these files.
+    the attestations that a person has ticked. `python` is an interpreter; `python_version`
+    and `install` say how to make an environment where none is found, `cache` where it is
+    kept. `paths` limits an audit to these files.
     """
 
     directory: Path
@@ -55,6 +58,9 @@ class Request:
     head: str | None = None
     database_url: str | None = field(default=None, repr=False)
     python: str | None = None
+    python_version: str | None = None
+    install: str | None = None
+    cache: str | None = None
     policy: Path | None = None
     seed: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -130,8 +136,21 @@ def _rehearse(
         seed=_sql_file(root, request.seed or settings.seed, "seed"),
     )
     try:
+        environment = {**settings.env, **request.env}
         interpreter = find_interpreter(
             root / changes.project.path, root, request.python, surroundings.environ
+        ) or make_interpreter(
+            head,
+            changes.project.path,
+            root,
+            Wish(
+                python=request.python_version or settings.python,
+                install=request.install or settings.install,
+                cache=None if request.cache is None else request.directory / request.cache,
+                variables=environment,
+            ),
+            surroundings.environ,
+            surroundings.progress,
         )
         surroundings.progress("Starting PostgreSQL")
         with (
@@ -149,7 +168,7 @@ def _rehearse(
                     checkout=checkout,
                     project=changes.project,
                     repository=root,
-                    environment={**settings.env, **request.env},
+                    environment=environment,
                     environ=surroundings.environ,
                 )
 
@@ -198,8 +217,6 @@ def _one_section(sections: tuple[str, ...]) -> str | None:
 def _refuse_unknown(settings: ProjectSettings) -> None:
     """Refuse what the policy format allows and this version cannot do."""
     unknown = {
-        "python": settings.python is not None,
-        "install": settings.install is not None,
         "hook": settings.hook is not None,
         "role": settings.role not in (None, "owner"),
     }
@@ -207,8 +224,7 @@ def _refuse_unknown(settings: ProjectSettings) -> None:
         if is_set:
             raise ConfigError(
                 f"`project.{name}` is not in this version of gatekeeper",
-                fix=f"Take `{name}` out of the policy file's `project:` block. The interpreter "
-                "with the project's dependencies is given by `--python`.",
+                fix=f"Take `{name}` out of the policy file's `project:` block.",
             )
 
 

@@ -58,6 +58,8 @@ class ActionInputs:
     base: str | None = None
     policy: str | None = None
     database_url: str | None = field(default=None, repr=False)
+    python_version: str | None = None
+    install: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     seed: str | None = None
     comment: CommentPolicy = CommentPolicy.CHANGES
@@ -66,6 +68,7 @@ class ActionInputs:
     fail_on: FailOn = FailOn.ERROR
     report_dir: str = "gatekeeper-report"
     github_token: str | None = field(default=None, repr=False)
+    cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,15 +106,12 @@ class GitHubContext:
 # Inputs of action.yml that this version cannot act on. They are refused when given: a
 # workflow that sets `target-url` believes that something is deployed.
 NOT_YET = (
-    "python-version",
-    "install",
     "check-run",
     "target-url",
     "environment",
     "backup",
     "smoke-test",
     "on-failure",
-    "cache",
 )
 
 _OUTSIDE = "Run `gatekeeper action` as a step of a workflow; elsewhere run `gatekeeper check`."
@@ -143,6 +143,8 @@ def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
         base=_text(environ, "base"),
         policy=_text(environ, "policy"),
         database_url=_text(environ, "database-url"),
+        python_version=_text(environ, "python-version"),
+        install=_text(environ, "install"),
         env=_variables(environ, "env"),
         seed=_text(environ, "seed"),
         comment=_choice(environ, "comment", CommentPolicy, CommentPolicy.CHANGES),
@@ -151,6 +153,7 @@ def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
         fail_on=_choice(environ, "fail-on", FailOn, FailOn.ERROR),
         report_dir=_folder(environ, "report-dir", "gatekeeper-report"),
         github_token=_text(environ, "github-token"),
+        cache=_folder(environ, "cache", "") if _text(environ, "cache") else None,
     )
 
 

@@ -25,16 +25,25 @@ def find_interpreter(
     repository_root: Path,
     python_option: str | None,
     environ: Mapping[str, str],
-) -> Interpreter:
-    """Return the first that is there: the option, the project's environment, our own."""
+) -> Interpreter | None:
+    """Return the first that is there: the option, an environment beside the project."""
     if python_option is not None:
         return _named(python_option, environ)
     for candidate in _candidates(project_dir, repository_root, environ):
         if _is_executable(candidate.path):
             return candidate
-    return Interpreter(
-        Path(sys.executable), "gatekeeper's own: the project has no environment that was found"
-    )
+    return None
+
+
+def is_own_active(environ: Mapping[str, str]) -> bool:
+    """Tell whether gatekeeper runs in the environment that the person has activated."""
+    active = environ.get("VIRTUAL_ENV")
+    return active is not None and Path(active).resolve() == Path(sys.prefix).resolve()
+
+
+def own_interpreter(reason: str) -> Interpreter:
+    """Return the one that runs gatekeeper itself."""
+    return Interpreter(Path(sys.executable), reason)
 
 
 def editable_folders(interpreter: Path) -> Iterator[Path]:
@@ -72,7 +81,7 @@ def _candidates(
             where = "the project" if folder == project_dir else "the repository"
             yield Interpreter(_python_of(folder / name), f"found as {name} of {where}")
     active = environ.get("VIRTUAL_ENV")
-    if active is not None and Path(active).resolve() != Path(sys.prefix).resolve():
+    if active is not None and not is_own_active(environ):
         yield Interpreter(_python_of(Path(active)), "the active environment ($VIRTUAL_ENV)")
     for folder in dict.fromkeys(folders):
         if (folder / "poetry.lock").is_file():

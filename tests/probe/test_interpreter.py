@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gatekeeper.errors import ConfigError
-from gatekeeper.probe.interpreter import find_interpreter
+from gatekeeper.probe.interpreter import find_interpreter, is_own_active
 from gatekeeper.probe.protocol import Interpreter
 
 
@@ -27,16 +27,16 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_falls_back_to_our_own(project, tmp_path):
-    found = find_interpreter(project, tmp_path, None, {})
-    assert found == Interpreter(
-        Path(sys.executable), "gatekeeper's own: the project has no environment that was found"
-    )
+def test_finds_none_where_there_is_none(project, tmp_path):
+    assert find_interpreter(project, tmp_path, None, {}) is None
 
 
-def test_our_own_active_environment_is_not_the_projects(project, tmp_path):
-    found = find_interpreter(project, tmp_path, None, {"VIRTUAL_ENV": sys.prefix})
-    assert found.path == Path(sys.executable)
+def test_our_own_active_environment_is_not_beside_the_project(project, tmp_path):
+    environ = {"VIRTUAL_ENV": sys.prefix}
+    assert find_interpreter(project, tmp_path, None, environ) is None
+    assert is_own_active(environ)
+    assert not is_own_active({"VIRTUAL_ENV": str(tmp_path)})
+    assert not is_own_active({})
 
 
 def test_order(project, tmp_path):
@@ -48,7 +48,7 @@ def test_order(project, tmp_path):
     named = a_python(tmp_path / "named")
     environ = {"VIRTUAL_ENV": str(tmp_path / "elsewhere")}
 
-    def find(option: str | None = None) -> Interpreter:
+    def find(option: str | None = None) -> Interpreter | None:
         return find_interpreter(project, tmp_path, option, environ)
 
     assert find(str(named)) == Interpreter(named, "given by --python")
