@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 from gatekeeper.errors import ConfigError
 
+DEFAULT_REPORT_DIR = "gatekeeper-report"
+
 
 class Mode(enum.Enum):
     """What the action does; AUTO leaves it to the event."""
@@ -66,7 +68,7 @@ class ActionInputs:
     comment_id: str = "default"
     annotations: bool = True
     fail_on: FailOn = FailOn.ERROR
-    report_dir: str = "gatekeeper-report"
+    report_dir: str = DEFAULT_REPORT_DIR
     github_token: str | None = field(default=None, repr=False)
     cache: str | None = None
 
@@ -151,9 +153,9 @@ def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
         comment_id=comment_id,
         annotations=_flag(environ, "annotations", True),
         fail_on=_choice(environ, "fail-on", FailOn, FailOn.ERROR),
-        report_dir=_folder(environ, "report-dir", "gatekeeper-report"),
+        report_dir=_folder(environ, "report-dir", DEFAULT_REPORT_DIR) or DEFAULT_REPORT_DIR,
         github_token=_text(environ, "github-token"),
-        cache=_folder(environ, "cache", "") if _text(environ, "cache") else None,
+        cache=_folder(environ, "cache", ".gatekeeper"),
     )
 
 
@@ -260,12 +262,14 @@ def _variables(environ: Mapping[str, str], name: str) -> dict[str, str]:
     return found
 
 
-def _folder(environ: Mapping[str, str], name: str, default: str) -> str:
+def _folder(environ: Mapping[str, str], name: str, example: str) -> str | None:
     """Return a folder below the workspace: what lies elsewhere is lost with the container."""
-    value = _text(environ, name) or default
+    value = _text(environ, name)
+    if value is None:
+        return None
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
-        raise _wrong(name, value, "a folder below the workspace, such as `gatekeeper-report`")
+        raise _wrong(name, value, f"a folder below the workspace, such as `{example}`")
     return str(path)
 
 

@@ -41,6 +41,8 @@ def test_every_input_is_read() -> None:
         "INPUT_BASE": "origin/main",
         "INPUT_POLICY": "policy.yml",
         "INPUT_DATABASE-URL": " postgresql://u:p@localhost/postgres ",
+        "INPUT_PYTHON-VERSION": "3.12",
+        "INPUT_INSTALL": "pip install -r requirements.txt\n",
         "INPUT_ENV": "# for settings.py\nSECRET_KEY=a=b\n\nDEBUG=",
         "INPUT_SEED": "seed.sql",
         "INPUT_COMMENT": "failures",
@@ -49,6 +51,7 @@ def test_every_input_is_read() -> None:
         "INPUT_FAIL-ON": "warning",
         "INPUT_REPORT-DIR": "out/gate/",
         "INPUT_GITHUB-TOKEN": "t0ken",
+        "INPUT_CACHE": ".cache/gatekeeper",
     }
     assert read_inputs(environ) == ActionInputs(
         mode=Mode.CHECK,
@@ -58,6 +61,8 @@ def test_every_input_is_read() -> None:
         base="origin/main",
         policy="policy.yml",
         database_url="postgresql://u:p@localhost/postgres",
+        python_version="3.12",
+        install="pip install -r requirements.txt",
         env={"SECRET_KEY": "a=b", "DEBUG": ""},
         seed="seed.sql",
         comment=CommentPolicy.FAILURES,
@@ -66,6 +71,7 @@ def test_every_input_is_read() -> None:
         fail_on=FailOn.WARNING,
         report_dir="out/gate",
         github_token="t0ken",
+        cache=".cache/gatekeeper",
     )
 
 
@@ -114,6 +120,12 @@ def test_every_input_is_read() -> None:
             for folder in ("/tmp/out", "../out", "a/../../b", ".")
         ),
         (
+            "INPUT_CACHE",
+            "/var/cache/gatekeeper",
+            "with: cache: the input `cache` is `/var/cache/gatekeeper`\n"
+            "Allowed: a folder below the workspace, such as `.gatekeeper`.",
+        ),
+        (
             "INPUT_ENV",
             "SECRET KEY: hush",
             "with: env: the input `env` has a line that is not `NAME=value`\n"
@@ -127,7 +139,7 @@ def test_every_input_is_read() -> None:
             )
             for name, value in [
                 ("check-run", "true"),
-                ("install", "pip install -r requirements.txt"),
+                ("smoke-test", "curl https://example.org/health"),
                 ("target-url", "postgresql://production/shop"),
                 ("on-failure", "auto"),
             ]
