@@ -41,6 +41,8 @@ def find_policy(project_dir: Path, repository_root: Path) -> Path | None:
 def load_policy(path: Path | None, known: Sequence[Check], root: Path | None = None) -> Policy:
     """Return a policy file merged into what it extends; None is `recommended`.
 
+    A path that is no file and the name of a policy that ships (`strict`) is that policy.
+
     A policy file comes from a pull request, and an error quotes the line at fault. So
     neither the file nor one that it extends may lead out of `root` (the repository; the
     file's own folder where none is given), be it by `..` or by a symbolic link.
@@ -56,6 +58,8 @@ def _read_chain(path: Path | None, known: Sequence[Check], root: Path | None) ->
     chain: list[Document] = []
     seen: set[Path] = set()
     extends = "recommended"
+    if path is not None and str(path) in POLICIES and not path.exists():
+        extends, path = str(path), None
     asked_at = None
     inside = root or (path.parent if path else Path())
     while path is not None:

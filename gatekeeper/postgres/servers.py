@@ -34,6 +34,9 @@ DATABASE_PREFIX = "gatekeeper_"
 
 _STARTING_UP_SECONDS = 10
 
+# Of libpq (manual, section 34.1.2); a URL for another driver has others, such as `ssl`.
+_TLS_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl")
+
 
 @dataclass(frozen=True)
 class Server:
@@ -82,14 +85,25 @@ class Server:
         All go through one connection, which is kept for the whole run and tells other
         runs that this one is alive.
         """
+        had_one = bool(self._administration)
         try:
-            if not self._administration:
-                self._administration.append(self.connect(self.maintenance_database))
-            with self._administration[0].cursor() as cursor:
-                cursor.execute(sql, values or None)
-                return [] if cursor.description is None else cursor.fetchall()
+            return self._administer(sql, values)
+        except psycopg2.Error as error:
+            # A migration may have ended all sessions of its role, this one among them.
+            if not had_one or not self._administration[0].closed:
+                raise self.lost(error) from error
+        self.close()
+        try:
+            return self._administer(sql, values)
         except psycopg2.Error as error:
             raise self.lost(error) from error
+
+    def _administer(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        if not self._administration:
+            self._administration.append(self.connect(self.maintenance_database))
+        with self._administration[0].cursor() as cursor:
+            cursor.execute(sql, values or None)
+            return [] if cursor.description is None else cursor.fetchall()
 
     def next_database_name(self) -> str:
         """Return a name that no other database of this server has."""
@@ -194,7 +208,7 @@ def _use_service(database_url: str) -> Iterator[Server]:
         _drop_databases(server, f"{DATABASE_PREFIX}{server.run_id}_")
     except BaseException:
         # What broke the block is what has to be told, not that cleaning failed as well.
-        with contextlib.suppress(DatabaseError, psycopg2.Error):
+        with contextlib.suppress(DatabaseError):
             _drop_databases(server, f"{DATABASE_PREFIX}{server.run_id}_")
         raise
     finally:
@@ -215,7 +229,7 @@ def _reach_service(database_url: str) -> Server:
         maintenance_database=url.database or "postgres",
         run_id=secrets.token_hex(6),
         parameters={
-            name: str(_first(value)) for name, value in url.query.items() if name.startswith("ssl")
+            name: str(_first(value)) for name, value in url.query.items() if name in _TLS_PARAMETERS
         },
     )
     where = f"{host}:{port}"
@@ -253,6 +267,7 @@ def _parse_url(database_url: str) -> sqlalchemy.engine.URL:
     fix = "Write it as `postgresql://user:password@host:5432/postgres`."
     try:
         url = sqlalchemy.engine.make_url(database_url)
+        int(_first(url.query.get("port")) or 0)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         # The URL itself is not repeated: it may hold a password. Nor is the cause chained.
         raise ConfigError(
@@ -297,7 +312,7 @@ def _sweep_databases(server: Server) -> None:
     for name in names:
         if name.rpartition("_")[0] not in alive:
             # Another run may be sweeping the same one; what is left, the next run drops.
-            with contextlib.suppress(psycopg2.Error):
+            with contextlib.suppress(DatabaseError):
                 _drop(server, name)
 
 

@@ -23,6 +23,7 @@ from gatekeeper.model import (
     Outcome,
     Rehearsal,
     Report,
+    Severity,
     Skipped,
     Statement,
     Step,
@@ -213,7 +214,8 @@ def _check(result: CheckResult) -> dict[str, Any]:
     return {
         "check": result.check.id,
         "title": result.check.title,
-        "severity": result.severity.name.lower(),
+        # A check that is off is `skipped` with that reason; it weighs as little as can be.
+        "severity": max(result.severity, Severity.NOTICE).name.lower(),
         "status": result.status.value,
         "reason": result.reason,
         "group": result.check.group,

@@ -654,3 +654,9 @@ def test_the_projects_file_is_found_before_the_repositorys(tmp_path: Path) -> No
     assert find_policy(project, tmp_path) == tmp_path / ".gatekeeper.yml"
     (project / ".gatekeeper.yml").touch()
     assert find_policy(project, tmp_path) == project / ".gatekeeper.yml"
+
+
+def test_a_shipped_policy_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    strict = load_policy(Path("strict"), KNOWN)
+    assert strict.checks["unusable-waiver"].severity is Severity.ERROR

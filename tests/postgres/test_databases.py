@@ -116,3 +116,15 @@ def test_what_postgresql_refuses_is_one_sentence(database: Database) -> None:
     with pytest.raises(DatabaseError) as caught, database.session() as connection:
         connection.cursor().execute("SELECT * FROM nowhere")
     assert caught.value.what.startswith("PostgreSQL refused what a rehearsal needs: relation")
+
+
+def test_databases_are_dropped_after_a_migration_ended_all_sessions(server: Server) -> None:
+    database = create_database(server)
+    with contextlib.closing(server.connect("postgres")) as connection:
+        connection.cursor().execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = current_user AND pid <> pg_backend_pid()"
+        )
+    drop_database(database)
+    named = "SELECT datname FROM pg_database WHERE datname = %s"
+    assert server.administer(named, database.name) == []

@@ -368,6 +368,7 @@ def test_a_server_that_is_not_there_is_told_at_once() -> None:
     [
         ("nonsense secret", "the database URL cannot be read"),
         ("postgresql://u:secret@h:port/x", "the database URL cannot be read"),
+        ("postgresql:///x?host=h&port=secret", "the database URL cannot be read"),
         ("mysql://u:secret@h/x", "the database URL is one of mysql, not of PostgreSQL"),
     ],
 )

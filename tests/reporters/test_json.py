@@ -136,7 +136,7 @@ def test_a_check_that_is_off_says_so() -> None:
         {
             "check": "upgrade-fails",
             "title": "Every upgrade runs",
-            "severity": "off",
+            "severity": "notice",
             "status": "skipped",
             "reason": "off in the policy",
             "group": CHECKS[0].group,
