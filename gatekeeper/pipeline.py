@@ -30,6 +30,7 @@ from gatekeeper.postgres.servers import open_server
 from gatekeeper.probe.environments import Wish, make_interpreter
 from gatekeeper.probe.interpreter import find_interpreter
 from gatekeeper.probe.protocol import Launch
+from gatekeeper.probe.workspace import private_folders
 from gatekeeper.rehearsal.rehearse import Script, rehearse
 from gatekeeper.rehearsal.stage import Preparation
 from gatekeeper.revisions.changes import read_change_set
@@ -153,8 +154,9 @@ def _rehearse(
             surroundings.progress,
         )
         surroundings.progress("Starting PostgreSQL")
+        hidden = private_folders(root, surroundings.environ)
         with (
-            open_server(request.database_url) as server,
+            open_server(request.database_url, hidden=hidden) as server,
             open_run_directory("gatekeeper-run-") as directory,
         ):
             directory.chmod(0o711)  # the account of the probe passes through it

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +86,17 @@ wait "$watcher"
 """
 
 
+# Lays an empty folder over each of the first so many arguments, then runs the rest.
+_COVER = """
+number=$1
+while shift && [ "$number" -gt 0 ]; do
+    mount -t tmpfs -o mode=0700 tmpfs "$1" || exit 1
+    number=$((number - 1))
+done
+exec "$@"
+"""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A running server of our own: where it listens, whom it lets in, where it lives."""
@@ -107,9 +118,15 @@ class Cluster:
 
 @contextlib.contextmanager
 def run_cluster(
-    installation: Installation, temporary_root: Path | None, account: Account | None
+    installation: Installation,
+    temporary_root: Path | None,
+    account: Account | None,
+    hidden: Collection[Path],
 ) -> Iterator[Cluster]:
-    """Yield a new server whose superuser is `postgres`; it is gone when the block ends."""
+    """Yield a new server whose superuser is `postgres`; it is gone when the block ends.
+
+    `hidden` are folders that it must not see into; see `_confine`.
+    """
     # Memory may be mounted without leave to execute programs, as Docker does it.
     needs_programs = not installation.is_reachable
     root = temporary_root or (Path(tempfile.gettempdir()) if needs_programs else _choose_root())
@@ -121,7 +138,7 @@ def run_cluster(
             installation = _copy_embedded(installation, directory, account)
         password = secrets.token_urlsafe(24)
         _initialize(installation, directory, password, account)
-        with _run_postgres(installation, directory, account) as port:
+        with _run_postgres(installation, directory, account, hidden) as port:
             yield Cluster(installation, port, password, directory)
 
 
@@ -201,13 +218,13 @@ def _initialize(
 
 @contextlib.contextmanager
 def _run_postgres(
-    installation: Installation, directory: Path, account: Account | None
+    installation: Installation, directory: Path, account: Account | None, hidden: Collection[Path]
 ) -> Iterator[int]:
     """Yield the port of a started server."""
     log = ""
     for _ in range(_START_ATTEMPTS):
         port = _find_free_port()
-        process = _launch(installation, directory, port, account)
+        process = _launch(installation, directory, port, account, hidden)
         try:
             if _wait_until_ready(directory, process):
                 yield port
@@ -227,10 +244,16 @@ def _run_postgres(
 
 
 def _launch(
-    installation: Installation, directory: Path, port: int, account: Account | None
+    installation: Installation,
+    directory: Path,
+    port: int,
+    account: Account | None,
+    hidden: Collection[Path],
 ) -> subprocess.Popen[bytes]:
     settings = {**_SETTINGS, "port": str(port)}
-    confinement = _confine(account)
+    used = (installation.bin, directory)
+    coverable = [h for h in hidden if not any(path.is_relative_to(h) for path in used)]
+    confinement = _confine(account, coverable)
     with (directory / "log").open("wb") as log:
         # A session of its own: Ctrl-C in a terminal reaches us, who then stop the server.
         return subprocess.Popen(
@@ -256,21 +279,24 @@ def _launch(
         )
 
 
-def _confine(account: Account | None) -> tuple[str, ...]:
-    """Return what to put in front of a command so that no process of it outlives the first.
+def _confine(account: Account | None, hidden: Collection[Path]) -> tuple[str, ...]:
+    """Return what to put in front of a command to make namespaces of its own around it.
 
-    A superuser may start programs (COPY … TO PROGRAM), and the project's code is one. Only
-    root can make a process namespace, and containers mostly forbid it even to root; there
-    the container's end is the end of such a program. Empty where it cannot be done.
+    A superuser may start programs (COPY … TO PROGRAM), and the project's code is one: no
+    process may outlive the server, none may look into the hidden folders. Only root can
+    make namespaces, and containers mostly forbid it even to root; there the container's
+    end is the end of such a program, and the folders are closed by their mode while the
+    project's code runs. Empty where it cannot be done.
     """
     unshare, setpriv = shutil.which("unshare"), shutil.which("setpriv")
     if account is None or unshare is None or setpriv is None:
         return ()
-    namespace = (unshare, "--pid", "--fork", "--kill-child=KILL", "--")
-    if subprocess.run((*namespace, "true"), capture_output=True, check=False).returncode != 0:
+    namespaces = (unshare, "--mount", "--pid", "--fork", "--kill-child=KILL", "--")
+    if subprocess.run((*namespaces, "true"), capture_output=True, check=False).returncode != 0:
         return ()
+    cover = ("/bin/sh", "-c", _COVER, "sh", str(len(hidden)), *map(str, hidden))
     identity = (f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups")
-    return (*namespace, setpriv, *identity, "--no-new-privs", "--")
+    return (*namespaces, *cover, setpriv, *identity, "--no-new-privs", "--")
 
 
 def _wait_until_ready(directory: Path, process: subprocess.Popen[bytes]) -> bool:

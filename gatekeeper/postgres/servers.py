@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,11 +150,13 @@ def open_server(
     *,
     temporary_root: Path | None = None,
     run_as: Account | None = None,
+    hidden: Collection[Path] = (),
 ) -> Iterator[Server]:
     """Yield the server of the URL, else one of our own that ends with the block.
 
     `temporary_root` is where a server of our own keeps its files; by default in memory
-    where there is room. `run_as` counts only where we are root.
+    where there is room. `run_as` and `hidden`, folders that its programs must not look
+    into, count only where we are root.
     """
     if database_url is not None:
         with _use_service(database_url) as server:
@@ -162,7 +164,9 @@ def open_server(
         return
     account = choose_account(run_as)
     installation = choose_installation(find_installations(account))
-    with start_server(installation, temporary_root=temporary_root, run_as=account) as server:
+    with start_server(
+        installation, temporary_root=temporary_root, run_as=account, hidden=hidden
+    ) as server:
         yield server
 
 
@@ -172,13 +176,14 @@ def start_server(
     *,
     temporary_root: Path | None = None,
     run_as: Account | None = None,
+    hidden: Collection[Path] = (),
 ) -> Iterator[Server]:
     """Yield a new server of the installation; it is gone when the block ends.
 
     As root `run_as` defaults to the account `postgres` or, without one, `nobody`.
     """
     account = choose_account(run_as)
-    with run_cluster(installation, temporary_root, account) as cluster:
+    with run_cluster(installation, temporary_root, account, hidden) as cluster:
         server = Server(
             info=ServerInfo(installation.source, cluster.installation.version),
             host="127.0.0.1",

@@ -228,6 +228,24 @@ def test_a_program_that_the_server_was_made_to_start_ends_with_it(
     assert wait_until(lambda: sleepers() == [])
 
 
+@pytest.mark.slow
+def test_a_program_of_the_server_does_not_see_into_a_hidden_folder(
+    installation: Installation, root: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a mount namespace")
+    with tempfile.TemporaryDirectory() as folder:
+        secret = Path(folder) / "config"
+        secret.write_text("token")
+        Path(folder).chmod(0o755)
+        for hidden, seen in (((), ["token"]), ((Path(folder),), [])):
+            with start_server(installation, temporary_root=root, hidden=hidden) as server:
+                server.administer("CREATE TABLE read (line text)")
+                server.administer(f"COPY read FROM PROGRAM 'cat {secret} || true'")
+                rows = server.administer("SELECT line FROM read")
+            assert [line for (line,) in rows] == seen
+
+
 def sleepers() -> list[int]:
     lines = ((p.pid, p.info["cmdline"]) for p in psutil.process_iter(["cmdline"]))
     return [pid for pid, line in lines if line == ["sleep", "86321"]]
