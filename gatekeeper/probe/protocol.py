@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import enum
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -243,7 +245,7 @@ def decode(line: bytes) -> dict[str, Any]:
     """Return the object of one line."""
     try:
         message = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolError(f"not JSON: {line[:200]!r}") from error
     if not isinstance(message, dict):
         raise ProtocolError(f"not an object: {line[:200]!r}")
@@ -263,10 +265,19 @@ def optional(message: Mapping[str, Any], key: str, kind: type[T]) -> T | None:
     if value is None:
         return None
     if kind is float and type(value) is int:
-        value = float(value)
+        value = _as_float(key, value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ProtocolError(f"{key} is no finite number")
     if type(value) is not kind:
         raise ProtocolError(f"{key} is {type(value).__name__}, not {kind.__name__}")
     return value
+
+
+def _as_float(key: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ProtocolError(f"{key} is no finite number") from error
 
 
 def read_texts(message: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -377,6 +388,16 @@ def _read_enum(kind: type[E], value: str) -> E:
 
 def read_fate(value: object) -> Fate:
     return _read_enum(Fate, value) if isinstance(value, str) else _refuse_fate(value)
+
+
+def read_fates(message: Mapping[str, Any]) -> dict[int, Fate]:
+    """Return what became of each transaction, by its number."""
+    fates = {}
+    for number, fate in read(message, "fates", dict).items():
+        if not re.fullmatch("[0-9]{1,18}", number):
+            raise ProtocolError(f"{number!r} numbers no transaction")
+        fates[int(number)] = read_fate(fate)
+    return fates
 
 
 def _refuse_fate(value: object) -> Fate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import shutil
 import signal
@@ -45,6 +46,7 @@ from gatekeeper.probe.sandbox import open_sandbox
 
 OUTPUT_KEPT = 64 * 1024
 OUTPUT_AT_MOST = 50 * 1024 * 1024
+ANSWERS_AT_MOST = 128 * 1024 * 1024  # to one request
 LINE_AT_MOST = 64 * 1024 * 1024
 LINES_SHOWN = 8
 CHUNK = 64 * 1024
@@ -80,8 +82,11 @@ class Probe:
         }
         gathering = _Gathering(tuple(steps))
         with self._speaking():
-            for message in self._process.ask(request):
-                gathering.add(message)
+            try:
+                for message in self._process.ask(request):
+                    gathering.add(message)
+            except ProbeError as error:
+                raise gathering.place(error) from error
             return gathering.finish()
 
     def drift(self, target: Target) -> ProbeDrift:
@@ -259,6 +264,7 @@ class _Process:
         self._output = bytearray()
         self._output_size = 0
         self._selector = selectors.DefaultSelector()
+        os.set_blocking(popen.stdin.fileno(), False)
         for stream in (popen.stdout, popen.stderr):
             os.set_blocking(stream.fileno(), False)
             self._selector.register(stream, selectors.EVENT_READ)
@@ -267,9 +273,14 @@ class _Process:
         """Send a request and yield its answers; the last one ends it."""
         deadline = time.monotonic() + self._timeout_seconds
         with contextlib.suppress(BrokenPipeError):  # the answers' end tells more
-            self._requests.write(protocol.encode(request))
+            self._send(protocol.encode(request), deadline)
+        size = 0
         while True:
-            message = protocol.decode(self._read_line(deadline))
+            line = self._read_line(deadline)
+            size += len(line)
+            if size > ANSWERS_AT_MOST:
+                raise self._ended(_too_much("answered", ANSWERS_AT_MOST))
+            message = protocol.decode(line)
             yield message
             if message.get("kind") in ("started", "failed", "done", "finished"):
                 return
@@ -295,9 +306,20 @@ class _Process:
             if stream is not None:
                 stream.close()
 
+    def _send(self, line: bytes, deadline: float) -> None:
+        """Write a request, of which a process that has stopped reads nothing."""
+        while line:
+            remaining = max(0.0, deadline - time.monotonic())
+            _, ready, _ = select.select([], [self._requests], [], remaining)
+            if not ready:
+                raise self._late()
+            line = line[os.write(self._requests.fileno(), line) :]
+
     def _read_line(self, deadline: float) -> bytes:
         searched = 0
         while True:
+            if time.monotonic() > deadline:  # also for one that goes on answering
+                raise self._late()
             end = self._answers.find(b"\n", searched)
             if end >= 0:
                 line = bytes(self._answers[:end])
@@ -311,7 +333,7 @@ class _Process:
     def _wait(self, deadline: float) -> None:
         ready = self._selector.select(max(0.0, deadline - time.monotonic()))
         if not ready:
-            raise self._ended(f"did not answer within {self._timeout_seconds:.0f} seconds")
+            raise self._late()
         for key, _ in ready:
             chunk = os.read(key.fd, CHUNK)
             if key.fileobj is self._popen.stderr:
@@ -329,8 +351,7 @@ class _Process:
         self._output += chunk
         del self._output[:-OUTPUT_KEPT]
         if self._output_size > OUTPUT_AT_MOST:
-            megabytes = OUTPUT_AT_MOST // (1024 * 1024)
-            raise self._ended(f"printed more than {megabytes} MB and was stopped")
+            raise self._ended(_too_much("printed", OUTPUT_AT_MOST))
 
     def _exit(self) -> str:
         try:
@@ -348,6 +369,9 @@ class _Process:
             while chunk := os.read(self._popen.stderr.fileno(), CHUNK):
                 self._output += chunk
                 del self._output[:-OUTPUT_KEPT]
+
+    def _late(self) -> ProbeError:
+        return self._ended(f"did not answer within {self._timeout_seconds:.0f} seconds")
 
     def _ended(self, what: str) -> ProbeError:
         return ProbeError(
@@ -367,6 +391,10 @@ class _Process:
         return "\n    ".join(["; it printed last:", *lines]) if lines else ""
 
 
+def _too_much(did: str, limit: int) -> str:
+    return f"{did} more than {limit // (1024 * 1024)} MB and was stopped"
+
+
 @dataclass
 class _StepSoFar:
     begun: int = 0
@@ -384,6 +412,15 @@ class _Gathering:
         self._steps = [_StepSoFar() for _ in steps]
         self._statements: list[tuple[int | None, Mapping[str, Any]]] = []
         self._done: Mapping[str, Any] = {}
+        self._running: int | None = None
+
+    def place(self, error: ProbeError) -> ProbeError:
+        """Return an error that ended the run, with the step that was running then."""
+        if self._running is None:
+            return error
+        step = self._requested[self._running]
+        what = f"while the {step.direction.value} of `{step.revision}` ran, {error.what}"
+        return ProbeError(what, where=error.where, fix=error.fix)
 
     def add(self, message: Mapping[str, Any]) -> None:
         kind = protocol.read(message, "kind", str)
@@ -398,9 +435,11 @@ class _Gathering:
             step = self._steps[index]
             if kind == "begin":
                 step.begun += 1
+                self._running = index
             elif kind == "applied":
                 step.applied = True
             elif kind == "end":
+                self._running = None
                 step.completed += protocol.read(message, "completed", bool)
                 step.seconds += protocol.read(message, "seconds", float)
                 step.error = step.error or protocol.read_error(message.get("error"))
@@ -414,10 +453,7 @@ class _Gathering:
         return index
 
     def finish(self) -> ProbeRun:
-        fates = {
-            int(number): protocol.read_fate(fate)
-            for number, fate in protocol.read(self._done, "fates", dict).items()
-        }
+        fates = protocol.read_fates(self._done)
         omitted = protocol.read(self._done, "omitted", dict)
         statements = [
             (index, protocol.read_statement(message, _fate_of(message, fates)))

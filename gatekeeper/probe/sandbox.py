@@ -36,6 +36,7 @@ from gatekeeper.probe.workspace import keep_closed, private_folders, without_nee
 PASSED_ON = ("LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 KILL_ROUNDS = 20
 PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,24 @@ def open_sandbox(
             hand_over(private / "home", account)
             hand_over(private / "tmp", account)
             hand_over(checkout, account)
+        adopt_orphans()
+        others = set(_children())
         try:
             # A `.venv` that is a link to an environment elsewhere is hidden, its end is not.
             program = interpreter.parent.resolve() / interpreter.name
             environment = _environment(program, private, environ, variables)
             yield Sandbox(command, program, environment, private)
         finally:
-            end_descendants(private)
+            end_descendants(private, others)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent has ended (Linux).
+
+    One that left its session and emptied its environment is known by that alone.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def protect_own_environment() -> None:
@@ -330,19 +342,23 @@ def hand_over(folder: Path, account: Account) -> None:
             os.chown(Path(place) / name, account.uid, account.gid, follow_symlinks=False)
 
 
-def end_descendants(private: Path) -> None:
-    """Kill every process whose environment names the private folder, until none is left.
+def end_descendants(private: Path, others: Collection[int]) -> None:
+    """Kill what the project's code has started, until nothing of it is left.
 
-    This also finds those that left their process group or session.
+    These are the processes whose environment names the private folder, and the children
+    that we have adopted; `others` are those of our children that are not the project's.
     """
     mark = os.fsencode(f"TMPDIR={private}")
     for _ in range(KILL_ROUNDS):
-        found = [pid for pid in _processes() if _is_marked(pid, mark)]
+        adopted = [pid for pid in _children() if pid not in others]
+        found = {*adopted, *(pid for pid in _processes() if _is_marked(pid, mark))}
         if not found:
             return
         for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            with contextlib.suppress(ProcessLookupError, PermissionError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
+                if pid in adopted:
+                    os.waitpid(pid, 0)
 
 
 def _processes() -> Iterator[int]:
@@ -352,6 +368,16 @@ def _processes() -> Iterator[int]:
         for entry in os.scandir(proc):
             if entry.name.isdigit() and int(entry.name) != own:
                 yield int(entry.name)
+
+
+def _children() -> Iterator[int]:
+    own = str(os.getpid()).encode()
+    for pid in _processes():
+        with contextlib.suppress(OSError):
+            # The name in brackets is the process's choice and may hold anything.
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            if fields[1] == own:
+                yield pid
 
 
 def _is_marked(pid: int, mark: bytes) -> bool:

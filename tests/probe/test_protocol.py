@@ -14,6 +14,7 @@ from gatekeeper.probe.protocol import (
     encode,
     read_error,
     read_fate,
+    read_fates,
     read_statement,
 )
 
@@ -68,6 +69,9 @@ def test_error_is_read():
         ({"observed": [[1]]}, "observed holds something else than rows of text"),
         ({"observed": ["x"]}, "observed holds something else than rows of text"),
         ({"seconds": "fast"}, "seconds is str, not float"),
+        ({"seconds": float("inf")}, "seconds is no finite number"),
+        ({"seconds": float("nan")}, "seconds is no finite number"),
+        ({"seconds": 10**400}, "seconds is no finite number"),
     ],
 )
 def test_statement_that_does_not_fit(change, message):
@@ -75,10 +79,23 @@ def test_statement_that_does_not_fit(change, message):
         read_statement({**STATEMENT, **change}, None)
 
 
-@pytest.mark.parametrize("line", [b"done\n", b"[]\n", b'"x"\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "line", [b"done\n", b"[]\n", b'"x"\n', b"\xff\n", b"[" * 100_000, b"9" * 5000]
+)
 def test_line_that_is_no_object(line):
     with pytest.raises(ProtocolError):
         decode(line)
+
+
+def test_fates_are_read_by_number():
+    fates = {"1": "committed", "20": "open"}
+    assert read_fates({"fates": fates}) == {1: Fate.COMMITTED, 20: Fate.OPEN}
+
+
+@pytest.mark.parametrize("number", ["x", "", "-1", "٣", "9" * 5000])
+def test_transaction_that_is_none(number):
+    with pytest.raises(ProtocolError, match="numbers no transaction"):
+        read_fates({"fates": {number: "committed"}})
 
 
 @pytest.mark.parametrize("fate", ["lost", None, 3])

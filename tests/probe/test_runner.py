@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -750,6 +751,8 @@ def test_says_what_is_missing(situation, what, where, fix, launch, probe_server)
         ("exit", "ended before it had answered (exit status 0)"),
         ("hang", "did not answer within 3 seconds"),
         ("chatter", "printed more than 50 MB and was stopped"),
+        ("goes on", "did not answer within 3 seconds"),
+        ("floods", "answered more than 128 MB and was stopped"),
     ],
 )
 def test_process_that_ends_or_never_does(way, what, launch, probe_server):
@@ -760,7 +763,20 @@ def test_process_that_ends_or_never_does(way, what, launch, probe_server):
     ):
         probe.run(probe_server.new_target(), up("a001"))
     assert what in raised.value.what
+    assert raised.value.what.startswith("while the upgrade of `a001` ran, the project's process")
     assert raised.value.where == "migrations/env.py"
+
+
+def test_process_that_reads_no_request(launch, probe_server):
+    """A request may be longer than a pipe holds."""
+    launched = launch("sync_ini", timeout_seconds=3.0)
+    with (launched.checkout / "migrations/env.py").open("a") as env:
+        env.write("\nimport os, signal, threading\n")
+        env.write("threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n")
+    with open_probe(launched, probe_server.new_target) as probe:
+        time.sleep(1.5)
+        with pytest.raises(ProbeError, match="did not answer within 3 seconds"):
+            probe.run(probe_server.new_target(), up(*["a001"] * 10_000))
 
 
 def test_children_that_left_the_session_end_with_it(launch, probe_server):

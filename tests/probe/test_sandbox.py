@@ -410,10 +410,24 @@ print(is_readable())
     assert seen.stdout == "True\nFalse\n"
 
 
+def test_a_child_that_hides_is_ended_all_the_same(confinement, open_folder):
+    """It has left its session, its environment is empty and its parent is gone."""
+    program = "import subprocess; subprocess.Popen(['setsid', 'sleep', '3611'], env={})"
+    other = subprocess.Popen(["sleep", "60"])
+    checkout = a_copy(open_folder)
+    with open_sandbox(Path("/usr/bin/python3"), checkout, None, dict(os.environ), {}) as box:
+        subprocess.run([*box.command, "/usr/bin/python3", "-c", program], check=True)
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert "sleep 3611" not in listed.stdout.splitlines()
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
 def test_descendants_are_found_by_their_environment(tmp_path):
     marked = subprocess.Popen(["sleep", "60"], env={"TMPDIR": str(tmp_path / "tmp")})
     other = subprocess.Popen(["sleep", "60"], env={"TMPDIR": "/elsewhere"})
-    sandbox.end_descendants(tmp_path / "tmp")
+    sandbox.end_descendants(tmp_path / "tmp", {marked.pid, other.pid})
     assert marked.wait(10) == -9
     assert other.poll() is None
     other.kill()
