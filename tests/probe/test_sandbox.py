@@ -427,7 +427,7 @@ def test_a_child_that_hides_is_ended_all_the_same(confinement, open_folder):
 def test_descendants_are_found_by_their_environment(tmp_path):
     marked = subprocess.Popen(["sleep", "60"], env={"TMPDIR": str(tmp_path / "tmp")})
     other = subprocess.Popen(["sleep", "60"], env={"TMPDIR": "/elsewhere"})
-    sandbox.end_descendants(tmp_path / "tmp", {marked.pid, other.pid})
+    sandbox.end_descendants(tmp_path / "tmp", set(sandbox._children()))
     assert marked.wait(10) == -9
     assert other.poll() is None
     other.kill()
