@@ -54,12 +54,13 @@ from gatekeeper.checks.observed import (
     stairways,
     tell_unfinished,
 )
+from gatekeeper.checks.paste import block
+from gatekeeper.checks.undo import undo
 from gatekeeper.model import (
     Body,
     Check,
     CheckContext,
     Difference,
-    DifferenceKind,
     Direction,
     Finding,
     Needs,
@@ -108,15 +109,4 @@ def _at_downgrade(rehearsed: RehearsedRevision, differences: tuple[Difference, .
 def _remedy(differences: list[Difference]) -> str:
     if all(is_accepted(each) for each in differences):
         return "Nothing has to be done: PostgreSQL has no clean way back here."
-    drops = [
-        f'op.execute("DROP TYPE IF EXISTS {each.name}")'
-        for each in differences
-        if each.kind is DifferenceKind.LEFT
-        and each.object_type.lower() in ("type", "enum", "enum type")
-    ]
-    if drops and len(drops) == len(differences):
-        return "Add to the end of `downgrade()`:\n\n    " + "\n    ".join(drops)
-    return (
-        "Let `downgrade()` drop what is left, make what is missing, and give back the old value "
-        "of what differs."
-    )
+    return f"Add to the end of `downgrade()`:\n\n{block(undo(differences))}"

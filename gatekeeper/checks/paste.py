@@ -22,6 +22,31 @@ def drop_column(relation: str, column: str) -> str:
     return f'op.drop_column("{table}", "{column}"{in_schema(schema)})'
 
 
+def drop_table(relation: str) -> str:
+    schema, _, table = relation.rpartition(".")
+    return f'op.drop_table("{table}"{in_schema(schema)})'
+
+
+def drop_index(relation: str, index: str) -> str:
+    schema, _, table = relation.rpartition(".")
+    return f'op.drop_index("{index.rpartition(".")[2]}", table_name="{table}"{in_schema(schema)})'
+
+
+def drop_constraint(relation: str, constraint: str) -> str:
+    schema, _, table = relation.rpartition(".")
+    return f'op.drop_constraint("{constraint}", "{table}"{in_schema(schema)})'
+
+
+def quote_name(name: str) -> str:
+    """Return a name as SQL wants it; all that precedes the first dot is its schema."""
+    return ".".join(
+        part if _PLAIN.fullmatch(part) else f'"{part}"' for part in name.split(".", maxsplit=1)
+    )
+
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+
+
 def in_schema(schema: str) -> str:
     """Return the keyword that names a schema, "" for `public` and for none."""
     return f', schema="{schema}"' if schema not in ("", "public") else ""

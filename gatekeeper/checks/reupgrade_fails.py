@@ -56,7 +56,8 @@ from gatekeeper.checks.observed import (
     stairways,
     tell_unfinished,
 )
-from gatekeeper.checks.paste import autocommit_block
+from gatekeeper.checks.paste import autocommit_block, block
+from gatekeeper.checks.undo import undo
 from gatekeeper.model import (
     Check,
     CheckContext,
@@ -106,13 +107,8 @@ def _remedy(step: Step, left: list[Difference]) -> str:
             "PostgreSQL cannot remove a label, so let the upgrade accept one that is there:\n\n"
             f"{autocommit_block(labels)}"
         )
-    drops = [
-        f'op.execute("DROP TYPE IF EXISTS {each.name}")'
-        for each in left
-        if each.object_type.lower() in ("type", "enum", "enum type")
-    ]
-    if drops:
-        return "Add to the end of `downgrade()`:\n\n    " + "\n    ".join(drops)
+    if drops := undo(left):
+        return f"Add to the end of `downgrade()`:\n\n{block(drops)}"
     return (
         "Let `downgrade()` remove everything that `upgrade()` makes, rows included, so that "
         "`upgrade()` finds what it found the first time."

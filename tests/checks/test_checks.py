@@ -23,7 +23,17 @@ from tests.build import a_change_set, a_rehearsal, a_rehearsed, a_revision, a_st
 from tests.checks.ask import BEFORE, adding
 
 FOLDER = Path(gatekeeper.checks.__file__).parent
-NOT_CHECKS = {"__init__", "labels", "names", "observed", "pages", "paste", "relatives", "written"}
+NOT_CHECKS = {
+    "__init__",
+    "labels",
+    "names",
+    "observed",
+    "pages",
+    "paste",
+    "relatives",
+    "undo",
+    "written",
+}
 FAILURE = NotRehearsed("no PostgreSQL server could be had", is_failure=True)
 NO_CALL = NotRehearsed("no revision is new", is_failure=False)
 
