@@ -421,6 +421,10 @@ def _read_alter_table(node: Any) -> ParsedStatement:
     )
 
 
+def _is_null(expression: Any) -> bool:
+    return bool(expression.a_const.isnull or expression.type_cast.arg.a_const.isnull)
+
+
 _SERIAL = ("serial", "serial2", "serial4", "serial8")
 
 
@@ -429,7 +433,7 @@ def _added_column(definition: Any) -> AddedColumn:
     constraints = {
         name_of(each.constraint.contype)
         for each in definition.constraints
-        if not each.constraint.raw_expr.a_const.isnull  # DEFAULT NULL is none
+        if not _is_null(each.constraint.raw_expr)  # DEFAULT NULL is none
     }
     is_serial = _dotted(definition.type_name.names).endswith(_SERIAL)
     return AddedColumn(

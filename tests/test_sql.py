@@ -117,7 +117,7 @@ def test_no_change_of_the_schema(sql: str, expected: ParsedStatement) -> None:
             ),
         ),
         (
-            "ALTER TABLE t ADD a serial2 NOT NULL, ADD b int NOT NULL DEFAULT NULL",
+            "ALTER TABLE t ADD a serial2 NOT NULL, ADD b int NOT NULL DEFAULT NULL::int",
             S(
                 Kind.ALTER_TABLE,
                 relations=("t",),

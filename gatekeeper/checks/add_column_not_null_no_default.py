@@ -2,8 +2,8 @@
 
 What it finds
 
-A column that an upgrade adds to a relation which existed before, and that is NOT NULL
-without a server default afterwards, whichever statements made it so.
+A column that an upgrade adds without a server default to a relation which existed before,
+and that is NOT NULL afterwards, whichever statements made it so.
 
 Why it matters
 
@@ -13,7 +13,8 @@ INSERT of the release that is still running fails, because it does not know the 
 
 When it is fine
 
-On a table that the same change makes; for an identity, a serial or a generated column.
+On a table that the same change makes; for an identity, a serial or a generated column; for
+one that is added as nullable and filled before it becomes NOT NULL.
 
 How to fix
 
@@ -66,7 +67,7 @@ from gatekeeper.model import (
     Statement,
     Step,
 )
-from gatekeeper.sql import ParsedStatement, find_name, statements_of
+from gatekeeper.sql import ParsedStatement, find_name, plain_name, statements_of
 
 CHECK = Check(
     "add-column-not-null-no-default",
@@ -86,15 +87,16 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         new = _new_columns(context, revision)
         seen = own_statements(revision, step)
         written = set()
-        for each_seen in seen:
-            for relation, column in _required(each_seen.parsed, names, new):
+        for position, each_seen in enumerate(seen):
+            is_filled = _is_filled(each_seen, seen[position:])
+            for relation, column in _required(each_seen.parsed, names, new, is_filled=is_filled):
                 yield _at_column(revision, each_seen.statement, names[relation], column)
             written |= {
                 f"{find_name(each_seen.parsed.relations[0], names)}.{column.name}"
                 for column in each_seen.parsed.added_columns
             }
         for parsed in _failed(step):
-            for relation, column in _required(parsed, names, new):
+            for relation, column in _required(parsed, names, new, is_filled=False):
                 message = _message(names[relation], column)
                 remedy = _remedy(names[relation], column)
                 yield at_error(CHECK, revision, step, message, remedy)
@@ -109,17 +111,29 @@ def _new_columns(context: CheckContext, revision: Revision) -> Mapping[str, bool
 
 
 def _required(
-    parsed: ParsedStatement, names: Names, new: Mapping[str, bool]
+    parsed: ParsedStatement, names: Names, new: Mapping[str, bool], *, is_filled: bool
 ) -> Iterator[tuple[str, str]]:
-    """Yield the columns added to what was there before that an INSERT must name.
+    """Yield the columns added to what was there before that are NOT NULL without a default.
 
-    The catalog tells; where it could not be asked, the text does.
+    The catalog tells, as far as the text is not better: the default that a column is added
+    with, and the rows that fill it, are there when it becomes NOT NULL. Where the catalog
+    could not be asked, the text alone counts.
     """
     relation = find_name(parsed.relations[0], names) if parsed.added_columns else None
     for column in parsed.added_columns:
-        by_text = column.not_null and not column.has_default
-        if relation is not None and new.get(f"{relation}.{column.name}", by_text):
+        if relation is None or column.has_default or (is_filled and not column.not_null):
+            continue
+        if new.get(f"{relation}.{column.name}", column.not_null):
             yield relation, column.name
+
+
+def _is_filled(adding: Seen, later: tuple[Seen, ...]) -> bool:
+    """Tell whether rows of the table are changed after the column is there."""
+    tables = {plain_name(name) for name in adding.parsed.relations[:1]}
+    return any(
+        each.parsed.changes_rows and tables & {plain_name(n) for n in each.parsed.relations}
+        for each in later
+    )
 
 
 def _failed(step: Step) -> tuple[ParsedStatement, ...]:

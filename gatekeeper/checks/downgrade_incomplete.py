@@ -81,9 +81,9 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             continue
         name, function = rehearsed.revision.revision, rehearsed.revision.downgrade
         if function is None or function.body is Body.RAISES:
-            yield Skipped(f"`{name}` has no downgrade to compare")
+            yield Skipped(f"`{name}` has no downgrade to compare", cause="no downgrade")
         elif function.body is Body.EMPTY and rehearsed.changes:
-            yield Skipped(f"the downgrade of `{name}` is empty")
+            yield Skipped(f"the downgrade of `{name}` is empty", cause="empty downgrade")
         elif rehearsed.round_trip is None:
             unfinished = tell_unfinished(rehearsed.upgrade) or tell_unfinished(rehearsed.downgrade)
             yield unfinished or Skipped(f"the schema around `{name}` was not compared")

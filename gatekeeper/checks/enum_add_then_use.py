@@ -70,7 +70,7 @@ CHECK = Check(
 )
 
 _UNSAFE_USE = "55P04"  # unsafe_new_enum_value_usage
-_LABEL_OF_TYPE = re.compile(r'"(?P<label>[^"]+)" of enum type "?(?P<type>[^"]+)"?')
+_LABEL_OF_TYPE = re.compile(r'"(?P<label>.+?)" of enum type (?P<type>\S+)')
 
 
 @dataclass(frozen=True)
@@ -135,4 +135,5 @@ def _is_meant(added: _Added, step: Step) -> bool:
     if about is None:
         return True
     bare = added.type.rpartition(".")[2]
-    return added.label == about["label"] and bare == about["type"].rpartition(".")[2]
+    meant = about["type"].replace('"', "").rpartition(".")[2]
+    return added.label == about["label"] and bare == meant

@@ -58,6 +58,7 @@ from gatekeeper.checks.observed import (
     at_statement,
     dropped_tables,
     find_upgrade,
+    in_words,
     is_named,
     join_some,
     own_statements,
@@ -148,22 +149,27 @@ def _unexplained(
     revision: Revision, seen: tuple[Seen, ...], differences: tuple[Difference, ...]
 ) -> Iterator[Finding | Skipped]:
     """Yield what there is to say of types and labels that no readable statement removed."""
-    opaque = [s for s in seen if s.parsed.changes_schema is None]
-    if not opaque and any(s.parsed.changes_schema for s in seen):
-        return  # DROP SCHEMA, SET SCHEMA, DROP EXTENSION: what can be read explains it
+    columns = _columns_gone(seen, differences)
+    cascades = [s for s in seen if _takes_types_along(s)]
+    opaque = any(s.parsed.changes_schema is None for s in seen)
+    is_readable = not opaque and any(s.parsed.changes_schema for s in seen)
     texts = " ".join(s.statement.sql for s in seen if s.parsed.changes_schema is not None)
     for each in differences:
         type_name = each.name if each.object_type == "enum" else each.name.rpartition(".")[0]
         is_gone = each.kind is DifferenceKind.MISSING and each.object_type in ("enum", "enum label")
         bare = type_name.rpartition(".")[2]
-        if not is_gone or bare in texts:
-            continue
-        columns = _columns_gone(seen, differences)
-        cascades = [s for s in opaque if _CASCADE.search(s.statement.sql)]
-        if each.object_type == "enum" and columns and cascades:
+        if is_gone and each.object_type == "enum" and columns and cascades:
             yield _at_cascade(revision, cascades[0], [bare], columns)
-        else:
+        elif is_gone and not is_readable and bare not in texts:
+            # Else DROP SCHEMA, SET SCHEMA or DROP EXTENSION explains it.
             yield Skipped(f"how the {each.object_type} `{each.name}` was dropped was not seen")
+
+
+def _takes_types_along(seen: Seen) -> bool:
+    """Tell a DROP … CASCADE, of a schema or in a block, that can drop types and columns."""
+    if seen.parsed.changes_schema is None:
+        return _CASCADE.search(seen.statement.sql) is not None
+    return seen.parsed.cascade and seen.parsed.kind is Kind.OTHER
 
 
 _CASCADE = re.compile(r"\bDROP\s+TYPE\b[^;]*\bCASCADE\b", re.IGNORECASE)
@@ -216,16 +222,20 @@ def _columns_gone(seen: tuple[Seen, ...], differences: tuple[Difference, ...]) -
 
 
 def _at_cascade(revision: Revision, seen: Seen, names: list[str], columns: list[str]) -> Finding:
+    dropped = f"`DROP TYPE {', '.join(names)} CASCADE`"
+    if seen.parsed.kind is not Kind.DROP_TYPE:
+        dropped = f"{in_words(seen.statement)} dropped the type `{names[0]}` and with it"
     gone = "drops every column that uses it"
     if columns:
-        gone = f"dropped the column {join_some([f'`{name}`' for name in columns])} with its values"
+        gone = f"the column {join_some([f'`{name}`' for name in columns])} with its values"
+        gone = f"dropped {gone}" if seen.parsed.kind is Kind.DROP_TYPE else gone
     drops = [drop_column(*_split(name)) for name in columns]
     drops.append(execute(f"DROP TYPE IF EXISTS {', '.join(names)}"))
     return at_statement(
         CHECK,
         revision,
         seen.statement,
-        f"`DROP TYPE {', '.join(names)} CASCADE` {gone}",
+        f"{dropped} {gone}",
         "Drop the columns by name, then the type, so that nothing else can go with it:\n\n"
         f"{block(drops)}",
     )

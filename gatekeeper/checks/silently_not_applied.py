@@ -94,7 +94,8 @@ def _not_applied(step: Step) -> str | None:
 
 def _unknown(step: Step) -> Skipped | None:
     if None in (step.version_moved, step.committed) and step.outcome is Outcome.COMPLETED:
-        return Skipped(f"what the {step.direction.value} of `{step.revision}` left was not seen")
+        what = f"what the {step.direction.value} of `{step.revision}` left was not seen"
+        return Skipped(what, cause="not seen")
     return tell_unfinished(step)
 
 

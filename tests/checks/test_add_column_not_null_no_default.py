@@ -92,7 +92,7 @@ def test_the_catalog_has_the_last_word(sql: str, required: dict[str, bool]) -> N
             a_statement("ALTER TABLE orders ADD currency text"),
             a_statement("ALTER TABLE orders ALTER currency SET NOT NULL"),
         ),
-        (a_statement("ALTER TABLE orders ADD currency text NOT NULL DEFAULT 'EUR'"),),
+        (a_statement("ALTER TABLE orders ADD currency text NOT NULL DEFAULT NULL::text"),),
         (a_statement(BLOCK),),
     ],
 )
@@ -104,6 +104,26 @@ def test_the_catalog_shows_what_no_text_does(statements: tuple[Statement, ...]) 
     )
     assert [(f.statement, f.relation) for f in findings] == [(1, "public.orders")]
     assert skipped == []
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        (
+            a_statement("ALTER TABLE orders ADD currency text"),
+            a_statement("UPDATE public.orders SET currency = 'EUR'"),
+            a_statement("ALTER TABLE orders ALTER currency SET NOT NULL"),
+        ),
+        (
+            a_statement("ALTER TABLE orders ADD currency text NOT NULL DEFAULT 'EUR'"),
+            a_statement("ALTER TABLE orders ALTER currency DROP DEFAULT"),
+        ),
+    ],
+)
+def test_what_rows_get_before_it_is_not_null(statements: tuple[Statement, ...]) -> None:
+    stairway = {"new_columns": {"public.orders.currency": True}}
+    rehearsal = sent(*statements, stairway=stairway)
+    assert ask(add_column_not_null_no_default, adding(), rehearsal) == ([], [])
 
 
 def test_a_column_that_nobody_saw() -> None:

@@ -9,8 +9,11 @@ from tests.checks.ask import a_finding, adding, ask, remedies, sent
 
 USE = "UPDATE orders SET status = 'lost'"
 UNSAFE = 'unsafe use of new value "lost" of enum type ticketstatus'
+AS_SENT = (
+    f"{UNSAFE}\nLINE 1: UPDATE orders SET status = 'lost'\n                                   ^"
+)
 ERROR = StepError(
-    "UnsafeNewEnumValueUsage", UNSAFE, "55P04", USE, "migrations/versions/b002.py", 16
+    "UnsafeNewEnumValueUsage", AS_SENT, "55P04", USE, "migrations/versions/b002.py", 16
 )
 ADD = a_statement("ALTER TYPE ticketstatus ADD VALUE 'lost'", committed=False)
 OUTSIDE = a_statement("ALTER TYPE ticketstatus ADD VALUE 'lost'", in_transaction=False)

@@ -270,13 +270,17 @@ LABEL = Difference(DifferenceKind.MISSING, "enum label", "public.ticketstatus.lo
 CASCADE = "DO 'BEGIN DROP TYPE ticketstatus CASCADE; END'"
 
 
-def test_a_type_dropped_by_a_block_with_cascade() -> None:
+@pytest.mark.parametrize(
+    "statements",
+    [of(CASCADE), of("ALTER TYPE ticketstatus SET SCHEMA s2", "DROP SCHEMA s2 CASCADE")],
+)
+def test_a_type_that_went_along(statements: tuple[Statement, ...]) -> None:
     """The text says how, the catalog says what went with it."""
-    rehearsal = sent(*of(CASCADE), stairway={"changes": (MOOD, STATUS)})
+    rehearsal = sent(*statements, stairway={"changes": (MOOD, STATUS)})
     expected = found(
-        "`DROP TYPE ticketstatus CASCADE` dropped the column `public.orders.status` with its "
-        "values",
-        statement=1,
+        f"`{statements[-1].sql}` dropped the type `ticketstatus` and with it the column "
+        "`public.orders.status` with its values",
+        statement=len(statements),
     )
     assert ask(enum_drop_unguarded, adding(), rehearsal) == ([expected], [])
 
