@@ -25,6 +25,7 @@ class Kind(enum.Enum):
     DROP_TABLE = "DROP TABLE"
     CREATE_INDEX = "CREATE INDEX"
     DROP_INDEX = "DROP INDEX"
+    CREATE_FUNCTION = "CREATE FUNCTION"
     CREATE_ENUM = "CREATE TYPE … AS ENUM"
     CREATE_TYPE = "CREATE TYPE"
     ADD_LABEL = "ALTER TYPE … ADD VALUE"
@@ -142,6 +143,20 @@ def make_concurrent(sql: str, like: ParsedStatement) -> tuple[str, ...]:
     return ()
 
 
+def replace_using(sql: str, like: ParsedStatement, column: str, expression: str) -> str | None:
+    """Return the statement of a text that retypes a column, with another USING for it."""
+    with contextlib.suppress(postgast.PgQueryError):
+        tree = postgast.parse(sql.replace("%%", "%"))
+        for wrapped in (each.stmt for each in tree.stmts if _read(each.stmt) == like):
+            for command in (each.alter_table_cmd for each in wrapped.alter_table_stmt.cmds):
+                definition = getattr(command, "def").column_def
+                if command.name == column and definition.HasField("type_name"):
+                    select = postgast.parse(f"SELECT {expression}").stmts[0].stmt.select_stmt
+                    definition.raw_default.CopyFrom(select.target_list[0].res_target.val)
+            return postgast.deparse(_alone(wrapped))
+    return None
+
+
 def make_repeatable(sql: str) -> tuple[str, ...]:
     """Return the statements of a text that add a label to an ENUM type, with IF NOT EXISTS."""
     with contextlib.suppress(postgast.PgQueryError):
@@ -249,7 +264,7 @@ def _read(wrapped: Any) -> ParsedStatement:
             return ParsedStatement(Kind.OTHER, changes_schema=True)
         case "create_function_stmt":
             is_temporary = _dotted(node.funcname).startswith("pg_temp.")
-            return ParsedStatement(Kind.OTHER, changes_schema=not is_temporary)
+            return ParsedStatement(Kind.CREATE_FUNCTION, changes_schema=not is_temporary)
         case "index_stmt":
             return ParsedStatement(
                 Kind.CREATE_INDEX,

@@ -16,6 +16,7 @@ from gatekeeper.sql import (
     make_repeatable,
     parse,
     plain_name,
+    replace_using,
     shorten,
     statements_of,
 )
@@ -144,6 +145,10 @@ def test_no_change_of_the_schema(sql: str, expected: ParsedStatement) -> None:
         ),
         ("ALTER TABLE s.a RENAME TO b", S(Kind.ALTER_TABLE, relations=("s.a",), new_name="b")),
         ("ALTER TABLE t RENAME c TO d", S(Kind.ALTER_TABLE, relations=("t",))),
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'CREATE INDEX i ON t (a)'",
+            S(Kind.CREATE_FUNCTION),
+        ),
         ("CLUSTER t USING i", S(Kind.CLUSTER, relations=("t",))),
         ("ALTER INDEX a RENAME TO b", S(Kind.OTHER)),
         ("ALTER INDEX a ATTACH PARTITION b", S(Kind.OTHER)),
@@ -270,6 +275,16 @@ def test_a_function_of_the_users_may_change_the_schema() -> None:
 def test_an_index_made_concurrently(sql: str, position: int, concurrent: list[str]) -> None:
     like = statements_of(sql)[position]
     assert list(make_concurrent(sql, like)) == concurrent
+
+
+def test_another_using() -> None:
+    sql = "SELECT 1; ALTER TABLE t ALTER a DROP DEFAULT, ALTER a TYPE mood USING a::text::mood"
+    like = statements_of(sql)[1]
+    assert replace_using(sql, like, "a", "(CASE a WHEN 'x' THEN 'y' END)::mood") == (
+        "ALTER TABLE t ALTER COLUMN a DROP DEFAULT, ALTER COLUMN a TYPE mood USING "
+        "CASE a WHEN 'x' THEN 'y' END::mood"
+    )
+    assert replace_using("ALTER TABEL", like, "a", "1") is None
 
 
 def test_a_label_that_can_be_added_again() -> None:

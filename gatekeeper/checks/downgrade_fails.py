@@ -71,9 +71,9 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         name = rehearsed.revision.revision
         function = rehearsed.revision.downgrade
         if function is None:
-            yield Skipped(f"`{name}` has no downgrade")
+            yield Skipped(f"`{name}` has no downgrade", cause="no downgrade")
         elif function.body is Body.RAISES:
-            yield Skipped(f"`{name}` refuses its downgrade on purpose")
+            yield Skipped(f"`{name}` refuses its downgrade on purpose", cause="refused")
         elif rehearsed.downgrade.outcome is Outcome.FAILED:
             yield _at_downgrade(rehearsed)
         elif (unfinished := tell_unfinished(rehearsed.downgrade)) is not None:

@@ -65,7 +65,7 @@ from gatekeeper.checks.observed import (
     qualify,
     tell_unfinished,
 )
-from gatekeeper.checks.paste import block, drop_column, execute
+from gatekeeper.checks.paste import block, drop_column, execute, quote_text
 from gatekeeper.checks.written import method_of, read_calls
 from gatekeeper.model import (
     Body,
@@ -81,7 +81,7 @@ from gatekeeper.model import (
     Skipped,
     Step,
 )
-from gatekeeper.sql import Kind, plain_name, statements_of
+from gatekeeper.sql import Kind, plain_name, replace_using, statements_of
 
 CHECK = Check("enum-drop-unguarded", "ENUM types are dropped guarded", "data", Needs.REHEARSAL)
 
@@ -153,7 +153,11 @@ def _unexplained(
     cascades = [s for s in seen if _takes_types_along(s)]
     opaque = any(s.parsed.changes_schema is None for s in seen)
     is_readable = not opaque and any(s.parsed.changes_schema for s in seen)
-    texts = " ".join(s.statement.sql for s in seen if s.parsed.changes_schema is not None)
+    texts = " ".join(
+        s.statement.sql
+        for s in seen
+        if s.parsed.changes_schema is not None and s.parsed.kind is not Kind.CREATE_FUNCTION
+    )
     for each in differences:
         type_name = each.name if each.object_type == "enum" else each.name.rpartition(".")[0]
         is_gone = each.kind is DifferenceKind.MISSING and each.object_type in ("enum", "enum label")
@@ -278,11 +282,14 @@ def _at_use(revision: Revision, step: Step, names: tuple[str, ...]) -> Finding:
 def _at_swap(context: CheckContext, revision: Revision, swap: Swap) -> Finding:
     written, column = swap.seen.parsed.relations[0], swap.column
     relation = qualify(context, revision, written)
-    quoted = ", ".join(_quote(label) for label in swap.lost)
-    cases = " ".join(f"WHEN {_quote(label)} THEN {_quote(swap.kept[0])}" for label in swap.lost)
+    quoted = ", ".join(quote_text(label) for label in swap.lost)
+    cases = " ".join(
+        f"WHEN {quote_text(label)} THEN {quote_text(swap.kept[0])}" for label in swap.lost
+    )
+    using = f"CASE {column.name}::text {cases} ELSE {column.name}::text END::{column.type}"
+    sql = replace_using(swap.seen.statement.sql, swap.seen.parsed, column.name, using)
     call = execute(
-        f"ALTER TABLE {written} ALTER COLUMN {column.name} TYPE {column.type} USING "
-        f"(CASE {column.name}::text {cases} ELSE {column.name}::text END)::{column.type}"
+        sql or f"ALTER TABLE {written} ALTER {column.name} TYPE {column.type} USING {using}"
     )
     return at_statement(
         CHECK,
@@ -291,10 +298,6 @@ def _at_swap(context: CheckContext, revision: Revision, swap: Swap) -> Finding:
         f"The new type of `{relation}.{column.name}` lacks the label {quoted}; a row that holds it "
         "stops the revision",
         "Map the rows that hold it where the type is changed, each label to the one that it "
-        f"becomes (here {_quote(swap.kept[0])}):\n\n    {call}",
+        f"becomes (here {quote_text(swap.kept[0])}):\n\n    {call}",
         relation=relation,
     )
-
-
-def _quote(label: str) -> str:
-    return "'" + label.replace("'", "''") + "'"

@@ -174,7 +174,7 @@ def _is_written(index: Difference, seen: tuple[Seen, ...]) -> bool:
     """Tell whether a statement that can be read builds, renames or attaches the index."""
     bare = index.name.rpartition(".")[2]
     for parsed, sql in ((s.parsed, s.statement.sql) for s in seen):
-        if parsed.changes_schema is None:
+        if parsed.changes_schema is None or parsed.kind is Kind.CREATE_FUNCTION:
             continue
         if bare in sql or "PARTITION" in sql.upper():
             return True

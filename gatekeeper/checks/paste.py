@@ -44,6 +44,11 @@ def quote_name(name: str) -> str:
     )
 
 
+def quote_text(text: str) -> str:
+    """Return a text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 
 

@@ -12,6 +12,7 @@ from gatekeeper.checks.paste import (
     drop_table,
     execute,
     quote_name,
+    quote_text,
 )
 from gatekeeper.model import Difference, DifferenceKind
 
@@ -81,6 +82,11 @@ def _restore(difference: Difference) -> str:
     thing = f"{difference.object_type} {difference.name}"
     if difference.kind is DifferenceKind.MISSING:
         return f"# make the {thing} again"
+    if difference.attribute == "comment" and difference.object_type in _COMMENTED:
+        text = "NULL" if difference.before is None else quote_text(difference.before)
+        return execute(
+            f"COMMENT ON {difference.object_type.upper()} {_named(difference)} IS {text}"
+        )
     if difference.object_type == "column" and difference.relation is not None:
         action = _column_action(difference)
         if action is not None:
@@ -89,6 +95,16 @@ def _restore(difference: Difference) -> str:
             return execute(f"ALTER TABLE {table} ALTER COLUMN {column} {action.format(column)}")
     before = "none" if difference.before is None else difference.before
     return f"# give the {thing} its {difference.attribute} back: {' '.join(before.split())}"
+
+
+_COMMENTED = ("table", "column", "view", "materialized view", "index", "sequence", "schema")
+
+
+def _named(difference: Difference) -> str:
+    if difference.object_type != "column" or difference.relation is None:
+        return quote_name(difference.name)
+    column = difference.name.removeprefix(f"{difference.relation}.")
+    return f"{quote_name(difference.relation)}.{quote_name(column)}"
 
 
 def _column_action(difference: Difference) -> str | None:

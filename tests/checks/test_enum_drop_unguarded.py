@@ -310,6 +310,6 @@ def test_the_remedy_of_a_swap_maps_the_labels() -> None:
     assert remedies(enum_drop_unguarded, adding(), rehearsal) == [
         "Map the rows that hold it where the type is changed, each label to the one that it "
         "becomes (here 'open'):\n\n"
-        '    op.execute("ALTER TABLE orders ALTER COLUMN status TYPE ticketstatus USING (CASE '
-        "status::text WHEN 'lost' THEN 'open' ELSE status::text END)::ticketstatus\")"
+        '    op.execute("ALTER TABLE orders ALTER COLUMN status TYPE ticketstatus USING CASE '
+        "status::text WHEN 'lost' THEN 'open' ELSE status::text END::ticketstatus\")"
     ]

@@ -152,6 +152,17 @@ MADE = Difference(DifferenceKind.LEFT, "index", "public.ix_new", "public.orders"
 DO = "DO $$ BEGIN CREATE INDEX ix_new ON orders (note); END $$"
 
 
+def test_an_index_that_a_function_builds() -> None:
+    """The body is not run where it is written, but where the function is called."""
+    rehearsal = sent(
+        a_statement("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'CREATE INDEX ix_new …'"),
+        a_statement("SELECT f()", locks=SHARE),
+        stairway={"changes": (MADE,)},
+    )
+    findings, _ = ask(index_not_concurrent, adding(), rehearsal)
+    assert [finding.statement for finding in findings] == [2]
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [

@@ -42,8 +42,12 @@ ORDERS = "public.orders"
          'op.execute("ALTER TABLE public.orders ALTER COLUMN a DROP DEFAULT")'),
         (Difference(CHANGED, "column", "public.orders.a", ORDERS, "default", "'{}'", None),
          "op.execute(\"ALTER TABLE public.orders ALTER COLUMN a SET DEFAULT '{}'\")"),
-        (Difference(CHANGED, "table", ORDERS, ORDERS, "comment", "old", None),
-         "# give the table public.orders its comment back: old"),
+        (Difference(CHANGED, "table", ORDERS, ORDERS, "comment", None, "new"),
+         'op.execute("COMMENT ON TABLE public.orders IS NULL")'),
+        (Difference(CHANGED, "column", "public.orders.A", ORDERS, "comment", "it's", None),
+         """op.execute('COMMENT ON COLUMN public.orders."A" IS \\'it\\'\\'s\\'')"""),
+        (Difference(CHANGED, "table", ORDERS, ORDERS, "persistence", "unlogged", None),
+         "# give the table public.orders its persistence back: unlogged"),
     ],
 )  # fmt: skip
 def test_one_difference(difference: Difference, call: str) -> None:
