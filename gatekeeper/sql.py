@@ -190,6 +190,11 @@ def _alone(wrapped: Any) -> Any:
     return tree
 
 
+def mentions(sql: str, name: str) -> bool:
+    """Tell whether a text has a name in it as a word of its own."""
+    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", sql) is not None
+
+
 def plain_name(name: str) -> str:
     """Return a name as two spellings of it agree: without quotes and without `public.`."""
     return name.replace('"', "").removeprefix("public.")

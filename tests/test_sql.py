@@ -14,6 +14,7 @@ from gatekeeper.sql import (
     is_same_name,
     make_concurrent,
     make_repeatable,
+    mentions,
     parse,
     plain_name,
     replace_using,
@@ -314,6 +315,11 @@ def test_nothing_is_no_statement(sql: str) -> None:
 )
 def test_names_as_written_and_qualified(written: str, qualified: str, same: bool) -> None:
     assert is_same_name(written, qualified) is same
+
+
+def test_a_name_is_a_word() -> None:
+    assert mentions('ALTER TABLE t ADD "c" int', "c")
+    assert not mentions("ALTER TABLE t ADD ccc int", "c")
 
 
 def test_the_public_schema_comes_first() -> None:

@@ -52,10 +52,12 @@ from gatekeeper.checks.observed import (
     at_statement,
     changes_of,
     in_words,
+    locks_on,
     own_statements,
     upgrades,
 )
 from gatekeeper.checks.paste import in_schema
+from gatekeeper.lock_modes import LockMode
 from gatekeeper.model import (
     Check,
     CheckContext,
@@ -67,7 +69,7 @@ from gatekeeper.model import (
     Statement,
     Step,
 )
-from gatekeeper.sql import ParsedStatement, find_name, plain_name, statements_of
+from gatekeeper.sql import ParsedStatement, find_name, mentions, plain_name, statements_of
 
 CHECK = Check(
     "add-column-not-null-no-default",
@@ -165,11 +167,18 @@ def _unexplained(
         relation = find_before(table, names)
         if relation is None:
             continue
-        adding = [statement for statement in opaque if column in statement.sql]
+        adding = [each for each in opaque if _may_add(each, column, relation)]
         if adding and table not in lost:
             yield _at_column(revision, adding[0], relation, column)
         else:
             yield Skipped(f"how the column `{name}` was added was not seen")
+
+
+def _may_add(statement: Statement, column: str, relation: str) -> bool:
+    """Tell whether a statement of unknown content names the column, or locks its table so."""
+    if not statement.is_unseen:
+        return mentions(statement.sql, column)
+    return any(lock.mode is LockMode.ACCESS_EXCLUSIVE for lock in locks_on(statement, (relation,)))
 
 
 def _at_column(revision: Revision, statement: Statement, relation: str, column: str) -> Finding:

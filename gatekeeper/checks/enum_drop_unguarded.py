@@ -81,7 +81,7 @@ from gatekeeper.model import (
     Skipped,
     Step,
 )
-from gatekeeper.sql import Kind, plain_name, replace_using, statements_of
+from gatekeeper.sql import Kind, mentions, plain_name, replace_using, statements_of
 
 CHECK = Check("enum-drop-unguarded", "ENUM types are dropped guarded", "data", Needs.REHEARSAL)
 
@@ -164,7 +164,7 @@ def _unexplained(
         bare = type_name.rpartition(".")[2]
         if is_gone and each.object_type == "enum" and columns and cascades:
             yield _at_cascade(revision, cascades[0], [bare], columns)
-        elif is_gone and not is_readable and bare not in texts:
+        elif is_gone and not is_readable and not mentions(texts, bare):
             # Else DROP SCHEMA, SET SCHEMA or DROP EXTENSION explains it.
             yield Skipped(f"how the {each.object_type} `{each.name}` was dropped was not seen")
 

@@ -88,7 +88,7 @@ from gatekeeper.model import (
     Skipped,
     Statement,
 )
-from gatekeeper.sql import Kind, is_same_name, make_concurrent
+from gatekeeper.sql import Kind, is_same_name, make_concurrent, mentions
 
 CHECK = Check(
     "index-not-concurrent", "Indexes are built and dropped concurrently", "locks", Needs.REHEARSAL
@@ -176,7 +176,7 @@ def _is_written(index: Difference, seen: tuple[Seen, ...]) -> bool:
     for parsed, sql in ((s.parsed, s.statement.sql) for s in seen):
         if parsed.changes_schema is None or parsed.kind is Kind.CREATE_FUNCTION:
             continue
-        if bare in sql or "PARTITION" in sql.upper():
+        if mentions(sql, bare) or "PARTITION" in sql.upper():
             return True
         if parsed.kind is Kind.CREATE_INDEX and not parsed.names:
             return True

@@ -94,6 +94,13 @@ def test_the_catalog_has_the_last_word(sql: str, required: dict[str, bool]) -> N
         ),
         (a_statement("ALTER TABLE orders ADD currency text NOT NULL DEFAULT NULL::text"),),
         (a_statement(BLOCK),),
+        (
+            a_statement(
+                "-- sent past SQLAlchemy: not seen",
+                is_unseen=True,
+                locks={"public.orders": "ACCESS_EXCLUSIVE"},
+            ),
+        ),
     ],
 )
 def test_the_catalog_shows_what_no_text_does(statements: tuple[Statement, ...]) -> None:
