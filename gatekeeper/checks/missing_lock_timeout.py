@@ -105,7 +105,7 @@ def _may_block(parsed: ParsedStatement, before: Names) -> bool:
     if parsed.concurrently or (parsed.changes_schema is False and parsed.kind not in _LOCKING):
         return False
     if parsed.changes_schema is None:
-        return True
+        return parsed.kind is not Kind.SELECT
     if parsed.kind in _LOCKING and not (parsed.relations or parsed.names):
         return True  # all tables
     names = (*parsed.relations, *parsed.references)

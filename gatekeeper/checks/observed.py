@@ -141,9 +141,7 @@ def tell_unexplained(context: CheckContext, revision: Revision, step: Step) -> S
     return None
 
 
-def tell_opaque(
-    seen: Iterable[Seen], before: Iterable[str], weakest: LockMode = LockMode.ROW_EXCLUSIVE
-) -> Skipped | None:
+def tell_opaque(seen: Iterable[Seen], before: Iterable[str]) -> Skipped | None:
     """Say that a statement did something that its text does not tell, None where not.
 
     A block or a function of the user's counts where it was seen to lock what was there.
@@ -153,7 +151,9 @@ def tell_opaque(
         if each.parsed.changes_schema is not None or statement.is_unseen:
             continue
         modes = [lock.mode for lock in locks_on(statement, before)]
-        if statement.locks is None or any(mode >= weakest for mode in modes):
+        # Where nobody watched, a block may have done anything; most queries' functions did not.
+        is_unwatched = statement.locks is None and each.parsed.kind is not Kind.SELECT
+        if is_unwatched or any(mode >= LockMode.ROW_EXCLUSIVE for mode in modes):
             return Skipped(f"what {in_words(statement)} changed is not in its text")
     return None
 

@@ -109,7 +109,8 @@ def _unknown(seen: tuple[Seen, ...], names: Names) -> Iterator[Skipped]:
         parsed = each.parsed
         names_none = parsed.kind in (Kind.VACUUM_FULL, Kind.CLUSTER) and not parsed.relations
         alters = parsed.kind is Kind.ALTER_TABLE and find_before(parsed.relations[0], names)
-        if each.statement.locks is None and (names_none or alters or parsed.changes_schema is None):
+        is_block = parsed.changes_schema is None and parsed.kind is not Kind.SELECT
+        if each.statement.locks is None and (names_none or alters or is_block):
             yield Skipped(f"whether {in_words(each.statement)} rewrote a table was not observed")
 
 

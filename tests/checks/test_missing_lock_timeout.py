@@ -59,6 +59,11 @@ BLOCKING = {"public.orders": "ACCESS_EXCLUSIVE"}
             a_statement("VACUUM orders", in_transaction=False, locks=None), [], id="VACUUM"
         ),
         pytest.param(
+            a_statement("SELECT date_trunc('day', now())", in_transaction=False, locks=None),
+            [],
+            id="a query",
+        ),
+        pytest.param(
             a_statement("CREATE EXTENSION citext", in_transaction=False, locks=None),
             [],
             id="no relation",
