@@ -358,9 +358,9 @@ def test_partitions(database: Database) -> None:
     execute(
         database,
         'CREATE TABLE "All" (a int) PARTITION BY RANGE (a);'
-        'CREATE TABLE some PARTITION OF "All" DEFAULT',
+        'CREATE TABLE part PARTITION OF "All" DEFAULT',
     )
-    assert snapshot(database).partitions == {"public.some": "public.All"}
+    assert snapshot(database).partitions == {"public.part": "public.All"}
 
 
 def test_foreign_keys(database: Database) -> None:
