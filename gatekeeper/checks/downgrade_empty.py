@@ -45,6 +45,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gatekeeper.checks.observed import at_function, is_accepted, name_differences, own_statements
+from gatekeeper.checks.paste import block
+from gatekeeper.checks.undo import undo
 from gatekeeper.checks.written import method_of, read_calls, receiver_of, text_of
 from gatekeeper.model import (
     Basis,
@@ -134,12 +136,25 @@ def _judge(
         revision,
         Direction.DOWNGRADE,
         message,
-        "Write the reverse of `upgrade()`; where there is no way back, say why:\n\n"
-        "    # gatekeeper: allow[downgrade-raises] the reason\n"
-        "    def downgrade():\n"
-        f'        raise RuntimeError("{name} cannot be undone: …")',
+        _remedy(name, undo((rehearsed.round_trip if rehearsed else None) or ())),
         basis=Basis.READ if rehearsed is None else Basis.OBSERVED,
     )
     left = rehearsed.round_trip if rehearsed else None
     is_mild = changes is _Changes.ROWS or (left and all(is_accepted(each) for each in left))
     yield replace(finding, severity=Severity.NOTICE) if is_mild else finding
+
+
+def _remedy(name: str, calls: tuple[str, ...]) -> str:
+    reverse = "Write the reverse of `upgrade()`; where there is no way back, say why:"
+    if any(not call.startswith("#") for call in calls):
+        reverse = (
+            "Write the reverse of `upgrade()`:\n\n"
+            f"    def downgrade():\n{block(calls, 8)}\n\n"
+            "Where there is no way back, say why:"
+        )
+    return (
+        f"{reverse}\n\n"
+        "    # gatekeeper: allow[downgrade-raises] the reason\n"
+        "    def downgrade():\n"
+        f'        raise RuntimeError("{name} cannot be undone: …")'
+    )

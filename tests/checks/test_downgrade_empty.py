@@ -17,7 +17,7 @@ from gatekeeper.model import (
     Severity,
 )
 from tests.build import a_change_set, a_rehearsal, a_rehearsed, a_revision, a_statement, a_step
-from tests.checks.ask import a_finding, adding, ask
+from tests.checks.ask import a_finding, adding, ask, remedies
 
 EMPTY = Function(23, 24, Body.EMPTY)
 COLUMN = Difference(DifferenceKind.LEFT, "column", "public.orders.currency", "public.orders")
@@ -142,3 +142,28 @@ def test_clean(fields: dict[str, Any], rehearsal: Rehearsal | None, skipped: lis
 def test_empty(source: str, rehearsal: Rehearsal | None, expected: Finding) -> None:
     revision = a_revision(downgrade=EMPTY, source=source)
     assert ask(downgrade_empty, a_change_set(revision), rehearsal) == ([expected], [])
+
+
+REFUSAL = (
+    "\n\n    # gatekeeper: allow[downgrade-raises] the reason\n"
+    "    def downgrade():\n"
+    '        raise RuntimeError("b002 cannot be undone: …")'
+)
+
+
+@pytest.mark.parametrize(
+    ("left", "remedy"),
+    [
+        (
+            COLUMN,
+            "Write the reverse of `upgrade()`:\n\n    def downgrade():\n"
+            '        op.drop_column("orders", "currency")\n\n'
+            "Where there is no way back, say why:",
+        ),
+        (LABEL, "Write the reverse of `upgrade()`; where there is no way back, say why:"),
+    ],
+)
+def test_the_remedy_can_be_pasted(left: Difference, remedy: str) -> None:
+    rehearsal = rehearsed("ALTER …", changes=(left,), round_trip=(left,))
+    changes = adding(downgrade=EMPTY)
+    assert remedies(downgrade_empty, changes, rehearsal) == [remedy + REFUSAL]
