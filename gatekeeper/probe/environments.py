@@ -122,7 +122,6 @@ def _provide(
         told += f" for {request.asked_by}"
     with _locked(place.lock):
         if place.is_whole():
-            os.utime(place.mark)
             return Interpreter(place.python, f"made by an earlier run from {told}")
         progress(f"Installing the project's dependencies ({_spoken(dependencies)})")
         place.clear()
@@ -199,8 +198,8 @@ def _open_cache(asked: Path | None, repository: Path, environ: Mapping[str, str]
             fix="Take another folder, or remove the link from the repository.",
         )
     try:
-        for part in (folder, folder / "environments", folder / "pythons", folder / "downloads"):
-            part.mkdir(parents=True, exist_ok=True)
+        for part in ("environments", "pythons"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
         for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _CACHEDIR_TAG)):
             if not (folder / name).exists():
                 (folder / name).write_text(text, encoding="utf-8")
@@ -233,19 +232,20 @@ def _locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.utime(descriptor)
         yield
     finally:
         os.close(descriptor)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove environments that no run has used for a month."""
+    """Remove environments that no run has used for a month, whole or not."""
     oldest = time.time() - KEPT_DAYS * 24 * 60 * 60
-    for mark in folder.glob("*.made"):
+    for lock in folder.glob("*.lock"):
         with contextlib.suppress(FileNotFoundError):
-            if mark.stat().st_mtime < oldest:
-                _Place(mark.with_suffix("")).clear()
-                mark.with_suffix(".lock").unlink(missing_ok=True)
+            if lock.stat().st_mtime < oldest:
+                _Place(lock.with_suffix("")).clear()
+                lock.unlink()
 
 
 def _is_folder(path: Path) -> bool:
@@ -351,7 +351,6 @@ def _variables(place: _Place) -> dict[str, str]:
         "VIRTUAL_ENV": environment,
         "UV_PROJECT_ENVIRONMENT": environment,
         "UV_LINK_MODE": "copy",
-        "UV_COMPILE_BYTECODE": "1",
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
         "NO_COLOR": "1",

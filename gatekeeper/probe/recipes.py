@@ -56,12 +56,14 @@ def install_steps(
     `requirement_files` are those that the requirements file includes, itself the first.
     """
     source = dependencies.source
-    pip = ("uv", "pip", "install", "--python", str(environment / "bin" / "python"))
+    # Nothing is compiled later: the probe may not write into the environment.
+    compiled = "--compile-bytecode"
+    pip = ("uv", "pip", "install", compiled, "--python", str(environment / "bin" / "python"))
     if source is Source.COMMAND:
         return (Step(("sh", "-c", dependencies.path)),)
     if source is Source.UV:
         which = ("--all-packages", "--all-groups") if everything else ("--no-dev",)
-        flags = ("--frozen", "--no-editable", *which, "--python", str(python))
+        flags = ("--frozen", "--no-editable", compiled, *which, "--python", str(python))
         return (Step(("uv", "sync", *flags)),)
     if source in EXPORTING:
         exported = scratch / "exported.txt"
