@@ -83,11 +83,11 @@ def read_mishap(text: str) -> Mishap:
     package = next((m.group(1) for p in _PACKAGES if (m := p.search(text))), None)
     missing = next((name for pattern, name in _MISSING if pattern.search(text)), None)
     if missing is not None:
-        wheel = ", or take `psycopg2-binary`" if "psycopg2" in (package or "") else ""
+        wheel = "`psycopg2-binary`" if (package or "").startswith("psycopg2=") else "a release"
         return Mishap(
             package,
             f"It is built from source and needs `{missing}`: `apt-get install {missing}` where "
-            f"gatekeeper runs, or as root in a container of your own{wheel}; or name an "
+            f"gatekeeper runs, or take {wheel} that has a wheel for this Python; or name an "
             "interpreter that has the dependencies with `--python PATH`.",
         )
     return Mishap(package, next((fix for pattern, fix in _KINDS if pattern.search(text)), None))

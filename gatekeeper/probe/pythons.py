@@ -56,7 +56,7 @@ def find_python(
     wanted = [] if request is None else [request.version]
     passed = {name: environ[name] for name in _PASSED if name in environ}
     settings = {**passed, **variables, "UV_PYTHON_INSTALL_DIR": str(folder)}
-    settings["PATH"] = os.pathsep.join(_search_path(environ))
+    settings["PATH"] = os.pathsep.join(search_path(environ))
     if request is not None and re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", request.version):
         wanted.append(request.version.rpartition(".")[0])
     for version in wanted or [""]:
@@ -112,7 +112,7 @@ def _ask(arguments: tuple[str, ...], settings: Mapping[str, str], seconds: float
     return done.stdout.decode("utf-8", "replace").strip()
 
 
-def _search_path(environ: Mapping[str, str]) -> Iterator[str]:
+def search_path(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield where to look, our own Python's folder first.
 
     In place of the shims of pyenv and asdf, which fail where a version is not active, the
