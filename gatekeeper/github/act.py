@@ -30,6 +30,10 @@ _LAST_RUN = "What the last run said:"
 _NOTE = re.compile(rf"\A{_UNKNOWN}\nCommit [^\n]*\s*({_LAST_RUN}\s*)?")
 
 
+_REPORT_FILES = ("report.json", "report.md", "migrations.sql")
+_ANOTHER_FOLDER = "Name a folder below the workspace that is not there yet, or leave it out."
+
+
 @dataclass(frozen=True)
 class Texts:
     """The finished texts of a report; `sql` is None where no statement ran."""
@@ -137,27 +141,41 @@ def write_reports(texts: Texts, folder: str, workspace: Path) -> dict[str, str]:
     """Write the report files and return their outputs, paths relative to the workspace.
 
     Later steps run outside the container, where the workspace has another path. The files
-    belong to the workspace's owner and git is told to look away. The folder comes with the
-    author's tree, so no link is followed on the way to it.
+    belong to the workspace's owner. The folder comes with the author's tree, so no link is
+    followed on the way to it. Git is told to look away where nothing else is in it: new
+    revisions that it does not see would not be checked.
     """
     target = workspace / folder
+    if ".git" in (part.lower() for part in target.relative_to(workspace).parts):
+        raise ConfigError(
+            f"`{folder}` lies in git's own folder", where="with: report-dir", fix=_ANOTHER_FOLDER
+        )
     if target.resolve() != workspace.resolve() / folder:
         raise ConfigError(
             f"`{folder}` is or lies behind a symbolic link",
             where="with: report-dir",
             fix="Take another folder, or remove the link from the repository.",
         )
-    made = [path for path in (target, *target.parents) if not path.exists()]
-    target.mkdir(parents=True, exist_ok=True)
-    contents = {".gitignore": "*\n", "report.json": texts.json, "report.md": texts.markdown}
+    contents = {"report.json": texts.json, "report.md": texts.markdown}
     if texts.sql is not None:
         contents["migrations.sql"] = texts.sql
-    for name, text in contents.items():
-        path = target / name
-        path.unlink(missing_ok=True)
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        made.append(path)
+    made = [path for path in (target, *target.parents) if not path.exists()]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        if {path.name for path in target.iterdir()} <= {*_REPORT_FILES, ".gitignore"}:
+            contents[".gitignore"] = "*\n"
+        for name, text in contents.items():
+            path = target / name
+            path.unlink(missing_ok=True)
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            made.append(path)
+    except OSError as error:
+        raise ConfigError(
+            f"the report cannot be written to `{folder}`: {error.strerror}",
+            where="with: report-dir",
+            fix=_ANOTHER_FOLDER,
+        ) from error
     if os.geteuid() == 0:
         owner = workspace.stat()
         for path in made:
@@ -194,7 +212,8 @@ def _comment(
                 client, plan.pull_request, body, inputs.comment_id, may_create=wanted
             )
         except PublishError as error:
-            return None, annotation("warning", "The comment was not posted", str(error))
+            log = annotation("warning", "The comment was not posted", str(error))
+            return Comment(CommentState.PENDING, reason=error.what), log
     if comment.state is not CommentState.PENDING:
         return comment, ""
     why = f"{comment.reason}; the report is in the job summary."

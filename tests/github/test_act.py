@@ -236,8 +236,10 @@ def test_a_github_that_fails_costs_the_comment_only(github: GitHubServer, tmp_pa
     github.faults = [Fault("GET", 503, times=99)]
     context = a_context(tmp_path)
     published = publish(FAILED, TEXTS, a_plan(), ActionInputs(), context, a_client(github))
-    assert published.comment is None
-    assert outputs_of(context)["verdict"] == "fail"
+    assert published.comment is not None
+    assert published.comment.state is CommentState.PENDING
+    outputs = outputs_of(context)
+    assert (outputs["verdict"], outputs["comment-pending"]) == ("fail", "true")
     assert commands_obeyed(published.log)[-1] == (
         "::warning title=The comment was not posted::comment on octo/shop: GitHub answered 503%0A"
         "The report is in the job summary. Run the job again to post it."
@@ -381,6 +383,35 @@ def test_report_files_are_written_over(tmp_path: Path) -> None:
         "report.md": TEXTS.markdown,
         "migrations.sql": "CREATE TABLE t ();\n",
     }
+
+
+def test_the_reports_do_not_hide_other_files_from_git(tmp_path: Path) -> None:
+    """Not the revisions of a folder that was named by mistake either."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    (folder / "env.py").touch()
+    (folder / ".gitignore").write_text("*.pyc\n", encoding="utf-8")
+    write_reports(TEXTS, "migrations", tmp_path)
+    assert (folder / ".gitignore").read_text(encoding="utf-8") == "*.pyc\n"
+    assert (folder / "report.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("folder", "what"),
+    [
+        (".git", "`.git` lies in git's own folder"),
+        ("sub/.GIT/x", "`sub/.GIT/x` lies in git's own folder"),
+        ("alembic.ini", "the report cannot be written to `alembic.ini`: File exists"),
+        ("alembic.ini/x", "the report cannot be written to `alembic.ini/x`: Not a directory"),
+        ("taken", "the report cannot be written to `taken`: Is a directory"),
+    ],
+)
+def test_a_report_folder_that_is_none(tmp_path: Path, folder: str, what: str) -> None:
+    (tmp_path / "alembic.ini").touch()
+    (tmp_path / "taken/report.json").mkdir(parents=True)
+    with pytest.raises(ConfigError) as raised:
+        write_reports(TEXTS, folder, tmp_path)
+    assert (raised.value.what, raised.value.where) == (what, "with: report-dir")
 
 
 def test_without_statements_there_is_no_sql_file(tmp_path: Path) -> None:
