@@ -126,6 +126,32 @@ def test_without_a_service_the_image_has_its_own_server(
     assert_nothing_left(repository)
 
 
+LOOKS_AROUND = """
+    for path in ("/github/workspace", "/github/workspace/.git/config"):
+        try:
+            open(path).close()
+        except PermissionError:
+            continue
+        except IsADirectoryError:
+            pass
+        raise RuntimeError(path + " is readable")
+"""
+
+
+def test_the_workspace_is_closed_to_the_authors_code(
+    image: str, service: str, github: GitHubServer, tmp_path: Path
+) -> None:
+    """A container makes no namespaces, so nothing can be hidden in it."""
+    revision = CLEAN.replace("def upgrade():", f"def upgrade():{LOOKS_AROUND}")
+    repository = make_repository(tmp_path / "shop", revision)
+    repository.path.chmod(0o2755)
+    ended = run_step(image, tmp_path, repository, github, database_url=service)
+    assert "is readable" not in ended.log
+    assert ended.outputs["verdict"] == "pass", ended.log
+    assert repository.path.stat().st_mode & 0o7777 == 0o2755
+    assert_nothing_left(repository)
+
+
 def test_the_image_knows_its_commands(image: str) -> None:
     done = docker("run", "--rm", "--entrypoint", "gatekeeper", image, "--help")
     assert "check" in done.stdout
