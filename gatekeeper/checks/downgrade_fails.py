@@ -23,9 +23,7 @@ Example
 
     def upgrade():
         op.add_column("orders", sa.Column("currency", sa.Text(), nullable=True))
-        op.create_check_constraint(
-            "ck_orders_currency", "orders", "length(currency) = 3"
-        )
+        op.create_check_constraint("ck_orders_currency", "orders", "length(currency) = 3")
 
     def downgrade():
         op.drop_column("orders", "currency")
@@ -35,9 +33,7 @@ Instead
 
     def upgrade():
         op.add_column("orders", sa.Column("currency", sa.Text(), nullable=True))
-        op.create_check_constraint(
-            "ck_orders_currency", "orders", "length(currency) = 3"
-        )
+        op.create_check_constraint("ck_orders_currency", "orders", "length(currency) = 3")
 
     def downgrade():
         op.drop_constraint("ck_orders_currency", "orders")

@@ -29,8 +29,12 @@ Example
 
     def downgrade():
         op.execute("CREATE TYPE ticketstatus AS ENUM ('open', 'closed')")
-        op.add_column("orders", sa.Column("status", postgresql.ENUM(
-            "open", "closed", name="ticketstatus", create_type=False)))
+        op.add_column(
+            "orders",
+            sa.Column(
+                "status", postgresql.ENUM("open", "closed", name="ticketstatus", create_type=False)
+            ),
+        )
 
 Instead
 
@@ -40,8 +44,12 @@ Instead
 
     def downgrade():
         op.execute("CREATE TYPE ticketstatus AS ENUM ('open', 'closed')")
-        op.add_column("orders", sa.Column("status", postgresql.ENUM(
-            "open", "closed", name="ticketstatus", create_type=False)))
+        op.add_column(
+            "orders",
+            sa.Column(
+                "status", postgresql.ENUM("open", "closed", name="ticketstatus", create_type=False)
+            ),
+        )
 """
 
 from __future__ import annotations

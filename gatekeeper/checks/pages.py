@@ -96,7 +96,8 @@ def _render_text(text: str) -> str:
         if block:
             code = inspect.cleandoc("\n" + "\n".join(block))
             language = "python" if "def " in code or "revision = " in code else ""
-            out += [f"```{language}", code, "```", ""]
+            # As the formatter has it, which reads the code in Markdown, too.
+            out += [f"```{language}", code.replace("\n\ndef ", "\n\n\ndef "), "```", ""]
             block = []
         out.append(line)
     return "\n".join(out[:-1]).strip()
