@@ -324,10 +324,14 @@ class ServerSource(enum.Enum):
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """The PostgreSQL server of the rehearsal; `version` as in `17.5`."""
+    """The PostgreSQL server of the rehearsal; `version` as in `17.5`.
+
+    `production` is the major version that the policy says production runs.
+    """
 
     source: ServerSource
     version: str
+    production: str | None = None
 
     @property
     def major(self) -> int:

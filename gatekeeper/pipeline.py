@@ -156,7 +156,7 @@ def _rehearse(
         surroundings.progress("Starting PostgreSQL")
         hidden = private_folders(root, surroundings.environ)
         with (
-            open_server(request.database_url, hidden=hidden) as server,
+            open_server(request.database_url, hidden=hidden, production=policy.postgres) as server,
             open_run_directory("gatekeeper-run-") as directory,
         ):
             directory.chmod(0o711)  # the account of the probe passes through it

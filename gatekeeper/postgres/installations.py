@@ -108,14 +108,22 @@ def inspect_programs(directory: Path, source: ServerSource, run_as: Account | No
     return Installation(directory, source, version.group())
 
 
-def choose_installation(installations: Iterator[Installation]) -> Installation:
-    passed_over = []
+def choose_installation(
+    installations: Iterator[Installation], production: str | None = None
+) -> Installation:
+    """Return the first that will do, rather one of the major that production runs."""
+    usable, passed_over = [], []
     for installation in installations:
-        if installation.source is ServerSource.EMBEDDED:
-            return installation  # it can be copied to where it can be reached
-        if installation.is_reachable and installation.major >= OLDEST_MAJOR:
-            return installation
-        passed_over.append(installation)
+        # Embedded ones can be copied to where they can be reached.
+        is_embedded = installation.source is ServerSource.EMBEDDED
+        if is_embedded or (installation.is_reachable and installation.major >= OLDEST_MAJOR):
+            usable.append(installation)
+            if production in (None, str(installation.major)):
+                return installation
+        else:
+            passed_over.append(installation)
+    if usable:
+        return usable[0]
     reasons = "".join(
         f"; {i.bin} is PostgreSQL {i.version}"
         if i.is_reachable

@@ -151,23 +151,27 @@ def open_server(
     temporary_root: Path | None = None,
     run_as: Account | None = None,
     hidden: Collection[Path] = (),
+    production: str | None = None,
 ) -> Iterator[Server]:
     """Yield the server of the URL, else one of our own that ends with the block.
 
     `temporary_root` is where a server of our own keeps its files; by default in memory
     where there is room. `run_as` and `hidden`, folders that its programs must not look
-    into, count only where we are root.
+    into, count only where we are root. `production` is the major version to prefer.
     """
-    if database_url is not None:
-        with _use_service(database_url) as server:
-            yield server
-        return
-    account = choose_account(run_as)
-    installation = choose_installation(find_installations(account))
-    with start_server(
-        installation, temporary_root=temporary_root, run_as=account, hidden=hidden
-    ) as server:
-        yield server
+    with contextlib.ExitStack() as stack:
+        if database_url is not None:
+            server = stack.enter_context(_use_service(database_url))
+        else:
+            account = choose_account(run_as)
+            installation = choose_installation(find_installations(account), production)
+            own = start_server(
+                installation, temporary_root=temporary_root, run_as=account, hidden=hidden
+            )
+            server = stack.enter_context(own)
+        yield dataclasses.replace(
+            server, info=dataclasses.replace(server.info, production=production)
+        )
 
 
 @contextlib.contextmanager

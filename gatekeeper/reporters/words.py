@@ -324,8 +324,10 @@ def _done(report: Report) -> str:
 
 
 def server(info: ServerInfo) -> str:
-    """Return the server as "PostgreSQL 17.5 (installed)"."""
-    return f"PostgreSQL {info.version} ({info.source.value})"
+    """Return the server as "PostgreSQL 17.5 (installed)", and whether production's is another."""
+    is_other = info.production not in (None, str(info.major))
+    other = f"; production runs {info.production}" if is_other else ""
+    return f"PostgreSQL {info.version} ({info.source.value}{other})"
 
 
 def where(report: Report, head_sha: str | None = None) -> str:

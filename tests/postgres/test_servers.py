@@ -264,6 +264,20 @@ def test_it_runs_under_the_account_that_is_asked_for(
         assert Path(f"/proc/{pid}").stat().st_uid == 65534
 
 
+@pytest.mark.parametrize(
+    ("production", "chosen"),
+    [(None, "17.2"), ("17", "17.2"), ("15", "15.9"), ("18", "18.1"), ("16", "17.2")],
+)
+def test_the_major_that_production_runs_is_preferred(production: str | None, chosen: str) -> None:
+    found = (
+        Installation(Path("/old"), ServerSource.INSTALLED, "13.1"),
+        Installation(Path("/new"), ServerSource.INSTALLED, "17.2"),
+        Installation(Path("/former"), ServerSource.INSTALLED, "15.9"),
+        Installation(Path("/wheel"), ServerSource.EMBEDDED, "18.1"),
+    )
+    assert choose_installation(iter(found), production).version == chosen
+
+
 def test_without_any_postgresql_three_ways_are_named() -> None:
     with pytest.raises(DatabaseError) as raised:
         choose_installation(iter(()))

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from gatekeeper.model import Change, ChangedRevision, Report, Severity, Verdict, Waiver
+from gatekeeper.model import (
+    Change,
+    ChangedRevision,
+    Report,
+    ServerInfo,
+    ServerSource,
+    Severity,
+    Verdict,
+    Waiver,
+)
 from gatekeeper.reporters import words
 from tests.build import a_change_set, a_revision
 from tests.reporters.samples import SAMPLES, a_finding, a_report, results, story
@@ -231,3 +240,16 @@ def test_heading_and_summary_are_single_lines(sample: str) -> None:
     report = SAMPLES[sample]()
     for text in (words.heading(report), words.summary(report), words.where(report)):
         assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("production", "text"),
+    [
+        (None, "PostgreSQL 17.5 (installed)"),
+        ("17", "PostgreSQL 17.5 (installed)"),
+        ("16", "PostgreSQL 17.5 (installed; production runs 16)"),
+    ],
+)
+def test_another_major_than_productions_is_said(production: str | None, text: str) -> None:
+    info = ServerInfo(ServerSource.INSTALLED, "17.5", production)
+    assert words.server(info) == text
