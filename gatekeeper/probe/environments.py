@@ -41,7 +41,7 @@ from gatekeeper.probe.recipes import Step, environment_step, has_groups, install
 from gatekeeper.probe.sandbox import Sandbox, open_sandbox
 
 FORMAT = "1"  # of the folders, and of what goes into an environment's name
-INSTALL_SECONDS = 1200.0
+INSTALL_SECONDS = 900.0
 KEPT_DAYS = 30
 OUTPUT_KEPT = 64 * 1024
 OUTPUT_AT_MOST = 50 * 1024 * 1024
