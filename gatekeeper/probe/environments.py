@@ -358,7 +358,6 @@ def _variables(place: _Place) -> dict[str, str]:
         "PDM_CHECK_UPDATE": "0",
         "PDM_IGNORE_SAVED_PYTHON": "1",
         "POETRY_VIRTUALENVS_CREATE": "false",
-        "PIPENV_IGNORE_VIRTUALENVS": "0",
         "PIPENV_VERBOSITY": "-1",
     }
 

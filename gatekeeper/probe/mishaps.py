@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-LINES_SHOWN = 8
+LINES_SHOWN = 6
 
 _PACKAGES = (
     re.compile(r"Failed to (?:build|download|download and build|fetch|install) `([^`]+)`"),
@@ -69,6 +69,8 @@ _KINDS = (
     ),
 )  # fmt: skip
 
+_ALWAYS_SAID = "hint: Build failures usually indicate a problem"
+
 
 @dataclass(frozen=True)
 class Mishap:
@@ -95,6 +97,10 @@ def read_mishap(text: str) -> Mishap:
 
 def last_lines(text: str) -> str:
     """Return the end of the output that tells something, indented, each line cut."""
-    lines = [line.rstrip()[:300] for line in text.splitlines() if line.strip(" !*")]
+    lines = [
+        line.rstrip()[:300]
+        for line in text.splitlines()
+        if line.strip(" !*") and not line.startswith(_ALWAYS_SAID)
+    ]
     shown = lines[-LINES_SHOWN:]
     return "\n    ".join(["; it printed last:", *shown]) if shown else ""

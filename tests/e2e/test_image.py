@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from tests.e2e.repository import (
     CLEAN,
     WITHOUT_DOWNGRADE,
     Repository,
+    commit,
     make_repository,
     pull_request_event,
 )
@@ -150,6 +151,22 @@ def test_the_workspace_is_closed_to_the_authors_code(
     assert ended.outputs["verdict"] == "pass", ended.log
     assert repository.path.stat().st_mode & 0o7777 == 0o2755
     assert_nothing_left(repository)
+
+
+def test_a_project_brings_packages_of_its_own(
+    image: str, service: str, github: GitHubServer, tmp_path: Path
+) -> None:
+    """They are installed in the container, and kept where a later step can save them."""
+    revision = CLEAN.replace("import sqlalchemy", "import inflection\nimport sqlalchemy")
+    repository = make_repository(tmp_path / "shop", revision)
+    (repository.path / "requirements.txt").write_text("alembic\ninflection\npsycopg2-binary\n")
+    repository = replace(repository, head=commit(repository.path, "List the packages"))
+    ended = run_step(
+        image, tmp_path, repository, github, database_url=service, cache=".gatekeeper-cache"
+    )
+    assert ended.code == 0, ended.log
+    assert len(list((repository.path / ".gatekeeper-cache" / "environments").glob("*.made"))) == 1
+    assert repository.status() == ""
 
 
 def test_the_image_knows_its_commands(image: str) -> None:

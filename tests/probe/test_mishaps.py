@@ -117,7 +117,8 @@ def test_git_is_missing():
 
 
 def test_the_last_lines_that_say_something():
-    text = "\n".join([*map(str, range(20)), "  !!", " ****", "x" * 400, ""])
+    hint = "hint: Build failures usually indicate a problem with the package"
+    text = "\n".join([*map(str, range(20)), "  !!", " ****", "x" * 400, "", hint])
     shown = last_lines(text).splitlines()
-    assert shown == ["; it printed last:", *(f"    {n}" for n in range(13, 20)), "    " + "x" * 300]
+    assert shown == ["; it printed last:", *(f"    {n}" for n in range(15, 20)), "    " + "x" * 300]
     assert last_lines("\n \n") == ""
