@@ -13,10 +13,13 @@ import json
 import posixpath
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 
 from gatekeeper.errors import ConfigError
 
@@ -316,6 +319,7 @@ _LOCAL = {
     ),
 }
 FILES_AT_ONCE = 500
+_NO_REQUIREMENT = re.compile(r"#|(-r|--requirement)[ =]")
 
 
 def requirement_files(files: Files, path: str) -> tuple[str, ...]:
@@ -331,6 +335,47 @@ def requirement_files(files: Files, path: str) -> tuple[str, ...]:
         for name in _INCLUDED.findall(content.decode("utf-8", "replace")):
             waiting.append(_join(posixpath.dirname(path), name))
     return tuple(found)
+
+
+def is_python(request: PythonRequest | None, version: str) -> bool:
+    """Tell whether a Python of that version is one that is asked for."""
+    if request is None:
+        return True
+    wanted = request.version
+    return version in SpecifierSet(f"=={wanted}.*" if _VERSION.match(wanted) else wanted)
+
+
+def is_satisfied(
+    files: Files, dependencies: Dependencies, installed: Callable[[str], str | None]
+) -> bool:
+    """Tell whether an environment has all that is asked for by name and version.
+
+    `installed` gives a distribution's version, None where it is not there. A lock wants the
+    very environment it describes, and a package wants to be built: neither is satisfied.
+    """
+    if dependencies.source is Source.DECLARED:
+        lines = _table(_toml(files, dependencies.path), "project").get("dependencies", [])
+    elif dependencies.source is Source.REQUIREMENTS:
+        contents = files.read_many(requirement_files(files, dependencies.path)).values()
+        text = "\n".join(content.decode("utf-8", "replace") for content in contents)
+        lines = [line.partition(" #")[0].strip() for line in text.splitlines()]
+        lines = [line for line in lines if line and not _NO_REQUIREMENT.match(line)]
+    else:
+        return False
+    try:
+        wanted = [Requirement(line) for line in lines]
+    except (InvalidRequirement, TypeError):  # a path, an option, a line that goes on
+        return False
+    return all(_has(requirement, installed) for requirement in wanted)
+
+
+def _has(requirement: Requirement, installed: Callable[[str], str | None]) -> bool:
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    if requirement.extras or requirement.url is not None:
+        return False
+    version = installed(requirement.name)
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
 def builds_local_code(files: Files, dependencies: Dependencies) -> bool:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.metadata
 import os
+import platform
 import shutil
 import signal
 import stat
@@ -29,6 +31,8 @@ from gatekeeper.probe.dependencies import (
     Source,
     find_dependencies,
     hash_of,
+    is_python,
+    is_satisfied,
     request_python,
     requirement_files,
 )
@@ -75,8 +79,8 @@ def make_interpreter(
 ) -> Interpreter:
     """Return the interpreter for a project without an environment beside it.
 
-    It is gatekeeper's own where the project declares no dependencies, and where gatekeeper
-    runs in the environment that the person has activated.
+    It is gatekeeper's own where the project declares no dependencies or none that is not
+    there, and where gatekeeper runs in the environment that the person has activated.
     """
     if is_own_active(environ):
         return own_interpreter("gatekeeper's own, which is the active environment")
@@ -97,7 +101,18 @@ def make_interpreter(
             "gatekeeper's own: the project has no environment that was found, and declares no "
             "dependencies"
         )
+    request = request_python(files, dependencies, project, wish.python)
+    own_python = platform.python_version()
+    if is_python(request, own_python) and is_satisfied(files, dependencies, _own_version):
+        return own_interpreter(f"gatekeeper's own, which has all of {dependencies.path}")
     return _provide(files, dependencies, project, repository, wish, environ, progress)
+
+
+def _own_version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _provide(

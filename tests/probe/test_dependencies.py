@@ -16,6 +16,8 @@ from gatekeeper.probe.dependencies import (
     choose_requirements,
     find_dependencies,
     hash_of,
+    is_python,
+    is_satisfied,
     plain_specifier,
     request_python,
     requirement_files,
@@ -357,3 +359,52 @@ def test_versions_are_searched_instead_of_shims(tmp_path: Path):
         *(f"{tmp_path}/versions/{name}/bin" for name in ("3.13.0", "3.12.1", "3.9.18")),
         "/usr/bin",
     ]
+
+
+INSTALLED = {"alembic": "1.20.1", "sqlalchemy": "2.1.9"}
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "expected"),
+    [
+        (Source.REQUIREMENTS, "alembic\nSQLAlchemy>=2  # the toolkit\n\n# drivers\n", True),
+        (Source.REQUIREMENTS, "alembic==1.20.1\n", True),
+        (Source.REQUIREMENTS, "pywin32; sys_platform == 'win32'\nalembic\n", True),
+        (Source.REQUIREMENTS, "-r more.txt\nalembic\n", True),
+        (Source.DECLARED, DECLARING, True),
+        (Source.REQUIREMENTS, "alembic==1.13.0\n", False),
+        (Source.REQUIREMENTS, "alembic\nflask\n", False),
+        (Source.REQUIREMENTS, "sqlalchemy[asyncio]\n", False),
+        (Source.REQUIREMENTS, "alembic @ https://example.org/a.whl\n", False),
+        (Source.REQUIREMENTS, "alembic==1.20.1 \\\n    --hash=sha256:ab12\n", False),
+        (Source.REQUIREMENTS, "-e .\n", False),
+        (Source.REQUIREMENTS, "--index-url https://example.org/simple\nalembic\n", False),
+        (Source.PACKAGE, DECLARING + BUILDS, False),
+        (Source.UV, "version = 1\n", False),
+        (Source.COMMAND, "", False),
+    ],
+)
+def test_what_is_there_already_need_not_be_made(source, text, expected):
+    dependencies = Dependencies(source, "f", ".")
+    assert is_satisfied(Memory({"f": text}), dependencies, _version_of) is expected
+
+
+def _version_of(name):
+    return INSTALLED.get(name.lower())
+
+
+@pytest.mark.parametrize(
+    ("asked", "version", "expected"),
+    [
+        (None, "3.13.0", True),
+        ("3.13", "3.13.2", True),
+        ("3.13.2", "3.13.2", True),
+        (">=3.11,<4", "3.13.2", True),
+        ("3.12", "3.13.2", False),
+        ("3.1", "3.13.2", False),
+        (">=3.14", "3.13.2", False),
+    ],
+)
+def test_whether_a_python_is_the_one_asked_for(asked, version, expected):
+    request = None if asked is None else PythonRequest(asked, "pyproject.toml")
+    assert is_python(request, version) is expected
