@@ -24,7 +24,7 @@ from gatekeeper.demo import make_demo_repository
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
 from gatekeeper.model import Report, Verdict
 from gatekeeper.pipeline import Request, Surroundings
-from gatekeeper.policy import waivers
+from gatekeeper.policy import waivers, weakening
 from gatekeeper.probe.sandbox import protect_own_environment
 from gatekeeper.reporters import REPORTERS
 from gatekeeper.reporters.context import RenderContext
@@ -157,7 +157,7 @@ def explain(check_id: str | None) -> ExitCode:
     """Show the page of one check, or the table of all."""
     from rich.markdown import Markdown  # only here, and slow to load
 
-    modules: tuple[pages.Documented, ...] = (*checks.ALL, waivers)
+    modules: tuple[pages.Documented, ...] = (*checks.ALL, waivers, weakening)
     all_pages = [pages.read_page(module) for module in modules]
     console = Console()
     if check_id is None:

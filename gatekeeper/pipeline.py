@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import posixpath
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,10 +21,16 @@ from gatekeeper.git import (
     open_tree,
     relative_folder,
 )
-from gatekeeper.model import ChangeSet, NotRehearsed, Rehearsal, Report
-from gatekeeper.policy import waivers
+from gatekeeper.model import ChangeSet, CheckRun, NotRehearsed, Rehearsal, Report, Skipped
+from gatekeeper.policy import waivers, weakening
+from gatekeeper.policy.document import Document, read_document
 from gatekeeper.policy.judge import judge
-from gatekeeper.policy.load import find_policy, load_policy
+from gatekeeper.policy.load import (
+    find_committed_policy,
+    find_policy,
+    load_committed_policy,
+    load_policy,
+)
 from gatekeeper.policy.model import Policy, ProjectSettings
 from gatekeeper.policy.severity import options_of
 from gatekeeper.postgres.servers import open_server
@@ -34,9 +41,9 @@ from gatekeeper.probe.workspace import private_folders
 from gatekeeper.rehearsal.rehearse import Script, rehearse
 from gatekeeper.rehearsal.stage import Preparation
 from gatekeeper.revisions.changes import read_change_set
-from gatekeeper.revisions.discover import choose_project
+from gatekeeper.revisions.discover import choose_project, find_projects
 
-KNOWN = (*checks.CHECKS, waivers.CHECK)
+KNOWN = (*checks.CHECKS, waivers.CHECK, weakening.CHECK)
 
 
 @dataclass(frozen=True)
@@ -108,8 +115,9 @@ def check(request: Request, surroundings: Surroundings) -> Report:
     else:
         rehearsal = _rehearse(request, surroundings, repository, tree, changes, policy)
     runs = checks.run_checks(changes, rehearsal, functools.partial(options_of, policy))
+    of_policy, policy = _compare_policy(request, repository, changes, policy_file, policy)
     return judge(
-        runs,
+        (*runs, of_policy),
         policy,
         changes,
         rehearsal,
@@ -118,6 +126,50 @@ def check(request: Request, surroundings: Surroundings) -> Report:
         seconds=time.monotonic() - started,
         ticked=request.ticked,
     )
+
+
+def _compare_policy(
+    request: Request,
+    repository: Repository,
+    changes: ChangeSet,
+    policy_file: Path | None,
+    policy: Policy,
+) -> tuple[CheckRun, Policy]:
+    """Return what the change did to its policy, and the policy with the base's word on that."""
+    if changes.base is None:
+        is_audit = changes.is_audit
+        reason = "an audit has no base" if is_audit else "there is no commit to compare with"
+        return CheckRun(weakening.CHECK, (), (Skipped(reason),)), policy
+    if request.policy is not None:
+        reason = "the policy is the one of `--policy`"
+        return CheckRun(weakening.CHECK, (), (Skipped(reason),)), policy
+    try:
+        tree = open_tree(repository, changes.base)
+        path = find_committed_policy(_policy_folders(tree, changes), tree.read)
+        base = load_committed_policy(path, KNOWN, tree.read)
+    except ConfigError as error:
+        reason = f"the policy at the base cannot be read: {error.sentence}"
+        run = CheckRun(weakening.CHECK, (), (), reason)
+        return run, weakening.held_to(load_policy(None, KNOWN), policy)
+    weakenings = weakening.compare_policies(base, policy, KNOWN, changes)
+    document = None if policy_file is None else _policy_document(policy_file, repository)
+    findings = weakening.find_weakened(weakenings, policy, document, path)
+    return CheckRun(weakening.CHECK, tuple(findings), ()), weakening.held_to(base, policy)
+
+
+def _policy_folders(tree: Tree, changes: ChangeSet) -> Iterator[str]:
+    """Yield where the base's policy file may be; the project may have lain elsewhere then."""
+    yield changes.project.path
+    versions = {posixpath.dirname(revision.path) for revision in changes.base_history}
+    for project in find_projects(tree):
+        if not versions.isdisjoint(project.version_locations):
+            yield project.path
+    yield "."
+
+
+def _policy_document(policy_file: Path, repository: Repository) -> Document:
+    name = policy_file.relative_to(repository.root).as_posix()
+    return read_document(name, policy_file.read_text(encoding="utf-8-sig"))
 
 
 def _rehearse(

@@ -37,6 +37,7 @@ from gatekeeper.policy.model import Policy
 from gatekeeper.policy.severity import setting_of, strongest_severity
 from gatekeeper.policy.waivers import CHECK as UNUSABLE_WAIVER
 from gatekeeper.policy.waivers import apply_waivers, find_unusable, read_waivers
+from gatekeeper.policy.weakening import CHECK as POLICY_WEAKENED
 
 
 def judge(
@@ -104,8 +105,11 @@ def _with_waivers(
     """Return the runs with waived findings, and a run of the check of the waivers themselves.
 
     Waivers reach findings in any revision file of the head; only those in new code are
-    held against the findings, since the checks look at new code.
+    held against the findings, since the checks look at new code. What is found of the policy
+    itself they do not reach: it is not the revision's.
     """
+    of_policy = [run for run in runs if run.check.id == POLICY_WEAKENED.id]
+    runs = [run for run in runs if run.check.id != POLICY_WEAKENED.id]
     there = {revision.path: revision for revision in changes.head_history}
     there |= {
         c.revision.path: c.revision for c in changes.revisions if c.change is not Change.DELETED
@@ -130,7 +134,7 @@ def _with_waivers(
         conclusive,
         today,
     )
-    return [*waived, CheckRun(UNUSABLE_WAIVER, tuple(unusable), ())]
+    return [*waived, *of_policy, CheckRun(UNUSABLE_WAIVER, tuple(unusable), ())]
 
 
 def _weigh(run: CheckRun, policy: Policy, changes: ChangeSet) -> Iterator[Finding]:

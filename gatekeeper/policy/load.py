@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ from gatekeeper.policy.shipped import POLICIES, read_shipped
 
 FILE_NAME = ".gatekeeper.yml"
 
+# Takes a file's path and where it is asked for; returns what tells it from others, and its
+# content.
+_Read = Callable[[Path, str | None], tuple[Path, bytes]]
+
 
 def find_policy(project_dir: Path, repository_root: Path) -> Path | None:
     """Return the policy file of the project, else of the repository, else None."""
@@ -47,30 +52,49 @@ def load_policy(path: Path | None, known: Sequence[Check], root: Path | None = N
     neither the file nor one that it extends may lead out of `root` (the repository; the
     file's own folder where none is given), be it by `..` or by a symbolic link.
     """
-    merged: dict[str, Any] = {}
-    for document in reversed(_read_chain(path, known, root)):
-        merged = _merge(merged, document.data)
-    return _build(merged)
-
-
-def _read_chain(path: Path | None, known: Sequence[Check], root: Path | None) -> list[Document]:
-    """Return the file, then what it extends, down to a policy that ships with gatekeeper."""
-    chain: list[Document] = []
-    seen: set[Path] = set()
     extends = "recommended"
     if path is not None and str(path) in POLICIES and not path.exists():
         extends, path = str(path), None
-    asked_at = None
     inside = root or (path.parent if path else Path())
+    return _merge_chain(_read_chain(path, extends, known, _on_disk(inside.resolve())))
+
+
+def find_committed_policy(
+    folders: Iterable[str], read: Callable[[str], bytes | None]
+) -> str | None:
+    """Return the first of the folders' policy files that a commit has, else None.
+
+    `read` gives the content of one of the commit's files, None where there is none.
+    """
+    paths = (posixpath.normpath(f"{folder}/{FILE_NAME}") for folder in folders)
+    return next((path for path in paths if read(path) is not None), None)
+
+
+def load_committed_policy(
+    path: str | None, known: Sequence[Check], read: Callable[[str], bytes | None]
+) -> Policy:
+    """Return a policy file of a commit merged into what it extends; None is `recommended`."""
+    start = None if path is None else Path(path)
+    return _merge_chain(_read_chain(start, "recommended", known, _in_commit(read)))
+
+
+def _read_chain(
+    path: Path | None, extends: str, known: Sequence[Check], read: _Read
+) -> list[Document]:
+    """Return the file, then what it extends, down to a policy that ships with gatekeeper."""
+    chain: list[Document] = []
+    seen: set[Path] = set()
+    asked_at = None
     while path is not None:
-        if path.resolve() in seen:
+        identity, content = read(path, asked_at)
+        if identity in seen:
             raise ConfigError(
                 f"`extends` leads back to {path.name}.",
                 where=asked_at,
                 fix=f"Extend {' or '.join(POLICIES)} at the end of the chain.",
             )
-        seen.add(path.resolve())
-        document = read_document(str(path), _read_text(path, inside.resolve(), asked_at))
+        seen.add(identity)
+        document = read_document(str(path), _decode(path, content))
         validate(document, known)
         chain.append(document)
         extends = document.data.get("extends", "recommended")
@@ -82,21 +106,42 @@ def _read_chain(path: Path | None, known: Sequence[Check], root: Path | None) ->
     return [*chain, shipped]
 
 
-def _read_text(path: Path, inside: Path, asked_at: str | None) -> str:
-    if not path.resolve().is_relative_to(inside):
-        raise ConfigError(
-            f"the policy file {path} lies outside of {inside}.",
-            where=asked_at,
-            fix="Copy it into the repository, and name it by a path without symbolic links.",
-        )
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no policy file {path}.",
-            where=asked_at,
-            fix=f"{suggestion(path.name, POLICIES)} Or give the path of a file.",
-        )
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
+def _on_disk(inside: Path) -> _Read:
+    def read(path: Path, asked_at: str | None) -> tuple[Path, bytes]:
+        if not path.resolve().is_relative_to(inside):
+            raise ConfigError(
+                f"the policy file {path} lies outside of {inside}.",
+                where=asked_at,
+                fix="Copy it into the repository, and name it by a path without symbolic links.",
+            )
+        if not path.is_file():
+            raise _missing(path, asked_at)
+        with path.open("rb") as file:
+            return path.resolve(), file.read(MAX_BYTES + 1)
+
+    return read
+
+
+def _in_commit(files: Callable[[str], bytes | None]) -> _Read:
+    def read(path: Path, asked_at: str | None) -> tuple[Path, bytes]:
+        name = posixpath.normpath(path.as_posix())
+        content = files(name)
+        if content is None:
+            raise _missing(path, asked_at)
+        return Path(name), content
+
+    return read
+
+
+def _missing(path: Path, asked_at: str | None) -> ConfigError:
+    return ConfigError(
+        f"there is no policy file {path}.",
+        where=asked_at,
+        fix=f"{suggestion(path.name, POLICIES)} Or give the path of a file.",
+    )
+
+
+def _decode(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -104,6 +149,13 @@ def _read_text(path: Path, inside: Path, asked_at: str | None) -> str:
         raise ConfigError(
             "the file is not UTF-8.", where=f"{path}:{line}", fix="Save it as UTF-8."
         ) from error
+
+
+def _merge_chain(chain: Sequence[Document]) -> Policy:
+    merged: dict[str, Any] = {}
+    for document in reversed(chain):
+        merged = _merge(merged, document.data)
+    return _build(merged)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,18 @@ def options_of(policy: Policy, check_id: str) -> Mapping[str, OptionValue]:
     return policy.checks.get(check_id, _UNNAMED).options
 
 
+def general_severity(policy: Policy, check_id: str) -> Severity:
+    """Return what a finding of this check weighs where no override selects it."""
+    return policy.checks.get(check_id, _UNNAMED).severity
+
+
 def strongest_severity(policy: Policy, check_id: str) -> Severity:
     """Return the most that a finding of this check can weigh anywhere.
 
     A check may be off in general and on for some paths, so only OFF here means that it
     need not run.
     """
-    general = policy.checks.get(check_id, _UNNAMED).severity
+    general = general_severity(policy, check_id)
     overrides = (o.checks[check_id] for o in policy.overrides if check_id in o.checks)
     return max([general, *overrides])
 

@@ -134,7 +134,7 @@ def find_unusable(
 ) -> Iterator[Finding]:
     """Yield a finding for each thing that keeps a waiver from being in force.
 
-    `waivable` are all checks but this one. `waived` are their findings after
+    `waivable` are all checks but those of the policy group. `waived` are their findings after
     `apply_waivers`, `conclusive` those of them that looked at everything: only there can
     be told that a waiver matches nothing.
     """

@@ -11,7 +11,7 @@ import pytest
 from gatekeeper.checks import ALL
 from gatekeeper.errors import ConfigError
 from gatekeeper.model import Attestation, Severity
-from gatekeeper.policy import waivers
+from gatekeeper.policy import waivers, weakening
 from gatekeeper.policy.document import read_document
 from gatekeeper.policy.load import find_policy, load_policy
 from gatekeeper.policy.model import (
@@ -49,7 +49,7 @@ def setting(severity: str, **options: int | str | bool) -> CheckSetting:
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_shipped_policy_names_every_check(name: str) -> None:
-    ids = {module.CHECK.id for module in ALL} | {waivers.CHECK.id}
+    ids = {module.CHECK.id for module in ALL} | {waivers.CHECK.id, weakening.CHECK.id}
     assert set(read_document(name, read_shipped(f"{name}.yml")).data["checks"]) == ids
 
 
@@ -74,7 +74,7 @@ def test_recommended_warns_where_a_change_works_but_may_hurt() -> None:
     )
     warnings = (
         *("not-atomic", "index-not-concurrent", "missing-lock-timeout", "model-drift"),
-        "unusable-waiver",
+        *("unusable-waiver", "policy-weakened"),
     )
     severities = {check_id: s.severity for check_id, s in RECOMMENDED.checks.items()}
     assert severities.items() >= dict.fromkeys(errors, Severity.ERROR).items()
