@@ -95,7 +95,7 @@ class Snapshot:
         """
         return Objects(self.rows)
 
-    @property
+    @functools.cached_property
     def relations(self) -> frozenset[str]:
         """The qualified names of all tables, views, indexes and sequences."""
         names = {name for object_type, name in self.rows if object_type in _RELATIONS}
@@ -106,7 +106,7 @@ class Snapshot:
                 names.add(f"{table.split('.')[0]}.{name.removeprefix(f'{table}.')}")
         return frozenset(names)
 
-    @property
+    @functools.cached_property
     def enums(self) -> Mapping[str, tuple[str, ...]]:
         """The labels of each enum type in their order."""
         return {
@@ -115,38 +115,43 @@ class Snapshot:
             if object_type == "enum"
         }
 
-    @property
-    def columns(self) -> Mapping[str, bool]:
-        """Each column, with whether an INSERT has to give it a value."""
-        return {
-            name: attributes["nullable"] == "false"
+    def columns_beyond(self, other: Snapshot) -> Mapping[str, bool]:
+        """Each column that the other has not, with whether an INSERT has to give it a value."""
+        new = sorted(self.rows.keys() - other.rows.keys())
+        return {name: self._is_required(name) for kind, name in new if kind == "column"}
+
+    def _is_required(self, column: str) -> bool:
+        attributes = self.objects["column", column]
+        domain = self.objects.get(("domain", attributes["type"].replace('"', "")), {})
+        return (
+            attributes["nullable"] == "false"
             and not attributes.keys() & {"default", "identity", "generated"}
-            and "default" not in self._domain(attributes["type"])
-            for (object_type, name), attributes in self.objects.items()
-            if object_type == "column"
-        }
+            and "default" not in domain
+        )
 
-    def _domain(self, type_name: str) -> Mapping[str, str]:
-        return self.objects.get(("domain", type_name.replace('"', "")), {})
-
-    @property
+    @functools.cached_property
     def partitions(self) -> Mapping[str, str]:
         """Each table that inherits, with the first that it inherits from."""
-        return {
-            name: attributes["inherits"].split(", ")[0].replace('"', "")
-            for (_, name), attributes in self.objects.items()
-            if "inherits" in attributes
-        }
+        tables = (name for name in self._of_type("table", "foreign table"))
+        inherits = ((name, self._table(name).get("inherits")) for name in tables)
+        return {name: i.split(", ")[0].replace('"', "") for name, i in inherits if i is not None}
 
-    @property
+    @functools.cached_property
     def foreign_keys(self) -> frozenset[tuple[str, str]]:
         """The relations that foreign keys tie: the referencing one and the referenced one."""
+        constraints = (self.objects["constraint", n] for n in self._of_type("constraint"))
         return frozenset(
             (attributes["table"], found[1].replace('"', ""))
-            for (object_type, _), attributes in self.objects.items()
-            if object_type == "constraint" and "table" in attributes
+            for attributes in constraints
+            if "table" in attributes
             if (found := _REFERENCES.search(attributes["definition"])) is not None
         )
+
+    def _of_type(self, *types: str) -> list[str]:
+        return [name for object_type, name in self.rows if object_type in types]
+
+    def _table(self, name: str) -> Mapping[str, str]:
+        return self.objects.get(("table", name)) or self.objects["foreign table", name]
 
 
 def is_index_constraint(attributes: Mapping[str, str]) -> bool:

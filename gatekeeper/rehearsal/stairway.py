@@ -122,7 +122,7 @@ def _rehearsed(
         relations_before=before.relations,
         foreign_keys_before=before.foreign_keys,
         partitions_before=before.partitions,
-        new_columns={c: r for c, r in after.columns.items() if c not in before.columns},
+        new_columns=after.columns_beyond(before),
     )
 
 
