@@ -57,6 +57,16 @@ class ProbeError(GatekeeperError):
     """The project's code could not be run to its end, so nothing is known about it."""
 
 
+class MissingModule(ProbeError):
+    """The project's Python cannot import a module; `module` is its name."""
+
+    def __init__(
+        self, what: str, *, module: str, where: str | None = None, fix: str | None = None
+    ) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.module = module
+
+
 class PublishError(GatekeeperError):
     """GitHub refused or did not answer where its answer was needed."""
 

@@ -21,7 +21,15 @@ from gatekeeper.git import (
     open_tree,
     relative_folder,
 )
-from gatekeeper.model import ChangeSet, CheckRun, NotRehearsed, Rehearsal, Report, Skipped
+from gatekeeper.model import (
+    ChangeSet,
+    CheckRun,
+    NotRehearsed,
+    Project,
+    Rehearsal,
+    Report,
+    Skipped,
+)
 from gatekeeper.policy import waivers, weakening
 from gatekeeper.policy.document import Document, read_document
 from gatekeeper.policy.judge import judge
@@ -36,7 +44,7 @@ from gatekeeper.policy.severity import options_of
 from gatekeeper.postgres.servers import open_server
 from gatekeeper.probe.environments import Wish, make_interpreter
 from gatekeeper.probe.interpreter import find_interpreter
-from gatekeeper.probe.protocol import Launch
+from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.probe.workspace import private_folders
 from gatekeeper.rehearsal.rehearse import Script, rehearse
 from gatekeeper.rehearsal.stage import Preparation
@@ -97,7 +105,7 @@ def check(request: Request, surroundings: Surroundings) -> Report:
         relative_folder(repository, request.directory),
         request.project,
         request.config,
-        _one_section(request.section),
+        one_section(request.section),
     )
     policy_file = request.policy or find_policy(repository.root / project.path, repository.root)
     policy = load_policy(policy_file, KNOWN, repository.root if request.policy is None else None)
@@ -180,33 +188,13 @@ def _rehearse(
     changes: ChangeSet,
     policy: Policy,
 ) -> Rehearsal | NotRehearsed:
-    root, settings = repository.root, policy.project
-    _refuse_unknown(settings)
-    preparation = Preparation(
-        extensions=settings.extensions,
-        bootstrap=_sql_file(root, settings.bootstrap, "bootstrap"),
-        stamp=settings.stamp,
-        seed=_sql_file(root, request.seed or settings.seed, "seed"),
-    )
+    preparation = read_preparation(request, repository, policy.project)
     try:
-        environment = {**settings.env, **request.env}
-        interpreter = find_interpreter(
-            root / changes.project.path, root, request.python, surroundings.environ
-        ) or make_interpreter(
-            head,
-            changes.project.path,
-            root,
-            Wish(
-                python=request.python_version or settings.python,
-                install=request.install or settings.install,
-                cache=None if request.cache is None else request.directory / request.cache,
-                variables=environment,
-            ),
-            surroundings.environ,
-            surroundings.progress,
+        interpreter = choose_interpreter(
+            request, surroundings, repository, head, changes.project, policy.project
         )
         surroundings.progress("Starting PostgreSQL")
-        hidden = private_folders(root, surroundings.environ)
+        hidden = private_folders(repository.root, surroundings.environ)
         with (
             open_server(request.database_url, hidden=hidden, production=policy.postgres) as server,
             open_run_directory("gatekeeper-run-") as directory,
@@ -214,15 +202,12 @@ def _rehearse(
             directory.chmod(0o711)  # the account of the probe passes through it
 
             def launch(name: str, tree: Tree) -> Launch:
-                checkout = directory / name
-                checkout.mkdir()
-                tree.export(checkout)
                 return Launch(
                     interpreter=interpreter,
-                    checkout=checkout,
+                    checkout=copy_files(tree, directory / name),
                     project=changes.project,
-                    repository=root,
-                    environment=environment,
+                    repository=repository.root,
+                    environment=environment_of(request, policy.project),
                     environ=surroundings.environ,
                 )
 
@@ -236,6 +221,59 @@ def _rehearse(
             return rehearse(script, surroundings.progress)
     except (DatabaseError, ProbeError) as error:
         return NotRehearsed(error.sentence, is_failure=True)
+
+
+def read_preparation(
+    request: Request, repository: Repository, settings: ProjectSettings
+) -> Preparation:
+    """Return what every ephemeral database gets first; what cannot be had is refused."""
+    _refuse_unknown(settings)
+    root = repository.root
+    return Preparation(
+        extensions=settings.extensions,
+        bootstrap=_sql_file(root, settings.bootstrap, "bootstrap"),
+        stamp=settings.stamp,
+        seed=_sql_file(root, request.seed or settings.seed, "seed"),
+    )
+
+
+def environment_of(request: Request, settings: ProjectSettings) -> Mapping[str, str]:
+    """Return the variables that the project's code is given."""
+    return {**settings.env, **request.env}
+
+
+def choose_interpreter(
+    request: Request,
+    surroundings: Surroundings,
+    repository: Repository,
+    head: Tree,
+    project: Project,
+    settings: ProjectSettings,
+) -> Interpreter:
+    """Return the Python of the project, made where none is found."""
+    root = repository.root
+    return find_interpreter(
+        root / project.path, root, request.python, surroundings.environ
+    ) or make_interpreter(
+        head,
+        project.path,
+        root,
+        Wish(
+            python=request.python_version or settings.python,
+            install=request.install or settings.install,
+            cache=None if request.cache is None else request.directory / request.cache,
+            variables=environment_of(request, settings),
+        ),
+        surroundings.environ,
+        surroundings.progress,
+    )
+
+
+def copy_files(tree: Tree, checkout: Path) -> Path:
+    """Copy the files of one state to a new folder and return it."""
+    checkout.mkdir()
+    tree.export(checkout)
+    return checkout
 
 
 def _only(changes: ChangeSet, request: Request, repository: Repository) -> ChangeSet:
@@ -258,7 +296,7 @@ def _only(changes: ChangeSet, request: Request, repository: Repository) -> Chang
     return replace(changes, revisions=chosen)
 
 
-def _one_section(sections: tuple[str, ...]) -> str | None:
+def one_section(sections: tuple[str, ...]) -> str | None:
     if len(sections) > 1:
         raise ConfigError(
             "several sections are given, and one run takes one history",

@@ -224,12 +224,16 @@ def _use_service(database_url: str) -> Iterator[Server]:
         server.close()
 
 
-def _reach_service(database_url: str) -> Server:
-    url = _parse_url(database_url)
+def read_url(database_url: str, option: str) -> Server:
+    """Return the server that a URL names, not yet reached; its version is unknown.
+
+    `option` is where a person gave the URL.
+    """
+    url = _parse_url(database_url, option)
     # A list of hosts (`?host=a&host=b`) is for clients that look for the primary.
     host = url.host or _first(url.query.get("host")) or "localhost"
     port = url.port or int(_first(url.query.get("port")) or 5432)
-    server = Server(
+    return Server(
         info=ServerInfo(ServerSource.SERVICE, "0"),
         host=host,
         port=port,
@@ -241,7 +245,11 @@ def _reach_service(database_url: str) -> Server:
             name: str(_first(value)) for name, value in url.query.items() if name in _TLS_PARAMETERS
         },
     )
-    where = f"{host}:{port}"
+
+
+def _reach_service(database_url: str) -> Server:
+    server = read_url(database_url, "--database-url")
+    where = f"{server.host}:{server.port}"
     connection = _connect_when_started(server)
     major, minor = divmod(connection.server_version, 10_000)
     with connection.cursor() as cursor:
@@ -272,20 +280,18 @@ def _reach_service(database_url: str) -> Server:
     return dataclasses.replace(server, info=info)
 
 
-def _parse_url(database_url: str) -> sqlalchemy.engine.URL:
+def _parse_url(database_url: str, option: str) -> sqlalchemy.engine.URL:
     fix = "Write it as `postgresql://user:password@host:5432/postgres`."
     try:
         url = sqlalchemy.engine.make_url(database_url)
         int(_first(url.query.get("port")) or 0)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         # The URL itself is not repeated: it may hold a password. Nor is the cause chained.
-        raise ConfigError(
-            "the database URL cannot be read", where="--database-url", fix=fix
-        ) from None
+        raise ConfigError("the database URL cannot be read", where=option, fix=fix) from None
     if url.drivername.split("+")[0] not in ("postgres", "postgresql"):
         raise ConfigError(
             f"the database URL is one of {url.drivername}, not of PostgreSQL",
-            where="--database-url",
+            where=option,
             fix=fix,
         )
     return url

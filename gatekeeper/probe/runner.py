@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gatekeeper.errors import ProbeError
+from gatekeeper.errors import MissingModule, ProbeError
 from gatekeeper.model import StepError
 from gatekeeper.probe import in_process, layout, protocol
 from gatekeeper.probe.attempts import (
@@ -539,6 +539,8 @@ def _stopped(stop: Stop, failure: StartFailure, attempt: Attempt, launch: Launch
     if failure.error is not None and failure.error.path is not None:
         where = f"{failure.error.path}:{failure.error.line}"
     tried = f" (tried: {'; '.join(attempt.reasons)})" if attempt.reasons else ""
+    if failure.module is not None:
+        return MissingModule(stop.what + tried, module=failure.module, where=where, fix=stop.fix)
     return ProbeError(stop.what + tried, where=where, fix=stop.fix)
 
 

@@ -20,6 +20,7 @@ from gatekeeper.model import (
     Revision,
     Skipped,
     Step,
+    StepError,
 )
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server
@@ -126,8 +127,7 @@ def _run_base(
         new = {r.revision for r in changes.to_rehearse}
         stage = head
         history = tuple(r for r in changes.head_history if r.revision not in new)
-    stamped = _stamped(script.preparation, history)
-    wanted = [r for r in history if r.revision not in stamped]
+    wanted = not_stamped(script.preparation, history)
     database = stage.new_database()
     ran = None
     if wanted:
@@ -135,10 +135,11 @@ def _run_base(
     return database, [r.revision for r in history], ran
 
 
-def _stamped(preparation: Preparation, history: Sequence[Revision]) -> set[str]:
-    """Return the revisions that the stamp says are applied."""
+def not_stamped(preparation: Preparation, history: Sequence[Revision]) -> tuple[Revision, ...]:
+    """Return the revisions without those that the stamp says are applied."""
     stamp = next((r for r in history if r.revision == preparation.stamp), None)
-    return set() if stamp is None else ancestors(stamp, history) | {stamp.revision}
+    stamped = set() if stamp is None else ancestors(stamp, history) | {stamp.revision}
+    return tuple(r for r in history if r.revision not in stamped)
 
 
 def _deploy(changes: ChangeSet, stage: Stage, database: Database) -> tuple[Step, ...]:
@@ -225,13 +226,16 @@ def _rehearsal(
 def _base_failed(ran: Ran) -> str:
     assert ran.failure is not None
     what = f"the history up to the base does not run: {describe(ran.failure)}."
-    if ran.failure.sqlstate in _MISSING:
+    return f"{what} {history_remedy(ran.failure)}"
+
+
+def history_remedy(failure: StepError) -> str:
+    """Return what to do where the history does not run on an empty database."""
+    if failure.sqlstate in _MISSING:
         return (
-            f"{what} Where the first revisions expect a schema that something else made, give it "
+            "Where the first revisions expect a schema that something else made, give it "
             "in the policy file: `project: {bootstrap: schema.sql, stamp: <revision>}`"
         )
-    if ran.failure.sqlstate is None:
-        return (
-            f"{what} Give what the code needs in the policy file: `project: {{env: {{NAME: …}}}}`"
-        )
-    return f"{what} `alembic upgrade` on an empty database fails in the same way"
+    if failure.sqlstate is None:
+        return "Give what the code needs in the policy file: `project: {env: {NAME: …}}`"
+    return "`alembic upgrade` on an empty database fails in the same way"

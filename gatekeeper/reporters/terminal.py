@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.padding import Padding
@@ -48,6 +49,11 @@ _VERDICT = {
 
 def render(report: Report, context: RenderContext) -> str:
     """Return the text for a terminal of the context's width."""
+    return to_text(context, lambda console: _print_report(console, report, context))
+
+
+def to_text(context: RenderContext, printing: Callable[[Console], None]) -> str:
+    """Return what is printed to a console of the context's width and colour."""
     buffer = io.StringIO()
     console = Console(
         file=buffer,
@@ -61,14 +67,14 @@ def render(report: Report, context: RenderContext) -> str:
         legacy_windows=False,
         _environ={},
     )
-    _print_report(console, report, context)
+    printing(console)
     return "\n".join(line.rstrip() for line in buffer.getvalue().split("\n"))
 
 
 def _print_report(console: Console, report: Report, context: RenderContext) -> None:
     sign, style = _VERDICT[report.verdict]
     console.print(Text(f"{sign} {words.heading(report)}", style=style))
-    console.print(_text(words.summary(report)))
+    console.print(code_text(words.summary(report)))
     since = words.since_last(report, context.previous)
     if since is not None:
         console.print(since)
@@ -79,7 +85,7 @@ def _print_report(console: Console, report: Report, context: RenderContext) -> N
         _print_rows(console, [row for row in rows if row.finding is None])
     if isinstance(report.rehearsal, Rehearsal):
         _print_revisions(console, report, report.rehearsal)
-    console.print(_text(words.where(report, context.head_sha)), style="dim")
+    console.print(code_text(words.where(report, context.head_sha)), style="dim")
     if context.waiver_url is not None and report.verdict is Verdict.FAIL:
         console.print(Text(f"How to waive a finding: {context.waiver_url}"), soft_wrap=True)
 
@@ -92,22 +98,23 @@ def _print_findings(console: Console, report: Report, rows: list[tuple[Row, Find
         place = _place(finding)
         if place:
             console.print(Text(" " * _INDENT) + place, soft_wrap=True)
-        console.print(_indented(_text(row.detail)))
+        console.print(_indented(code_text(row.detail)))
         severe = finding.waiver is None and words.severity_of(report, finding) is Severity.ERROR
         if severe and finding.remedy.strip() and finding.remedy not in told:
             told.add(finding.remedy)
-            _print_remedy(console, finding.remedy)
+            print_remedy(console, finding.remedy)
         console.print()
     if len(rows) > _MAX_FINDINGS:
         left = words.count(len(rows) - _MAX_FINDINGS, "more finding")
         console.print(f"{left} not listed here; `--format json` has all.\n")
 
 
-def _print_remedy(console: Console, remedy: str) -> None:
+def print_remedy(console: Console, remedy: str) -> None:
+    """Print a remedy with its prose wrapped and its code as it is."""
     console.print(_indented(Text("How to fix", style="bold")))
     for block in remedies.read_blocks(remedy):
         if block.language is None:
-            console.print(_indented(_text(block.text)))
+            console.print(_indented(code_text(block.text)))
             continue
         for line in block.text.split("\n"):  # never wrapped: it is there to be copied
             console.print(Text(" " * (_INDENT + 4) + line, style="cyan"), soft_wrap=True)
@@ -119,7 +126,7 @@ def _print_rows(console: Console, rows: list[Row]) -> None:
     table.add_column(ratio=3, overflow="fold")
     table.add_column(ratio=4, overflow="fold")
     for row in _shortened(rows):
-        table.add_row(_marked(row.mark), _text(row.title), _text(row.detail))
+        table.add_row(_marked(row.mark), code_text(row.title), code_text(row.detail))
     if table.row_count:
         console.print(table)
         console.print()
@@ -172,7 +179,7 @@ def _marked(mark: Mark) -> Text:
 
 
 def _titled(row: Row) -> Text:
-    return Text.assemble(_marked(row.mark), "  ", _text(row.title))
+    return Text.assemble(_marked(row.mark), "  ", code_text(row.title))
 
 
 def _place(finding: Finding) -> Text:
@@ -186,7 +193,7 @@ def _indented(text: Text) -> Padding:
     return Padding(text, (0, 0, 0, _INDENT))
 
 
-def _text(text: str) -> Text:
+def code_text(text: str) -> Text:
     """Return text with its code set off; the backticks stay, so that it can be copied."""
     parts = words.spans(words.visible(text))
     return Text.assemble(*(((f"`{p}`", "bold") if is_code else p) for p, is_code in parts))
