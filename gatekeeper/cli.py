@@ -10,6 +10,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ import gatekeeper
 from gatekeeper import checks, pipeline
 from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
+from gatekeeper.doctor import TARGET_OPTION, examine, exit_code
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
 from gatekeeper.model import Report, Verdict
 from gatekeeper.pipeline import Request, Surroundings
@@ -28,6 +30,7 @@ from gatekeeper.policy import waivers, weakening
 from gatekeeper.probe.sandbox import protect_own_environment
 from gatekeeper.reporters import REPORTERS
 from gatekeeper.reporters.context import RenderContext
+from gatekeeper.reporters.diagnoses import render_diagnoses
 from gatekeeper.signals import raise_interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,18 +48,20 @@ def _option(name: str, **settings: Any) -> Callable[[F], F]:
     return click.option(name, envvar=variable, show_envvar=True, **settings)
 
 
-_SHARED = (
+_OF_PROJECT = (
     _option("--project", metavar="DIR", help="Where the Alembic project is."),
     _option("--config", metavar="FILE", help="The Alembic configuration file."),
     _option("--section", metavar="NAME", multiple=True, help="Its section, if not [alembic]."),
     _option("--base", metavar="REF", help="What to compare with; default: the default branch."),
-    _option("--head", metavar="REF", help="What to check; default: the work tree."),
     _option(
         "--policy",
         metavar="FILE",
         type=click.Path(path_type=Path),
         help="The policy file; default: .gatekeeper.yml, else the built-in policy.",
     ),
+)
+_OF_REPORT = (
+    _option("--head", metavar="REF", help="What to check; default: the work tree."),
     _option(
         "--format",
         type=click.Choice(sorted(REPORTERS)),
@@ -72,10 +77,21 @@ _SHARED = (
 )
 
 
-def _shared_options(command: F) -> F:
-    for option in reversed(_SHARED):
-        command = option(command)
-    return command
+_OF_RUN = (
+    _option("--database-url", metavar="URL", help="A server to create and drop databases on."),
+    _option("--python", metavar="PATH", help="The interpreter with the project's dependencies."),
+)
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that adds the options in their order."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,9 +101,7 @@ def commands() -> None:
 
 
 @commands.command()
-@_shared_options
-@_option("--database-url", metavar="URL", help="A server to create and drop databases on.")
-@_option("--python", metavar="PATH", help="The interpreter with the project's dependencies.")
+@_options(*_OF_PROJECT, *_OF_REPORT, *_OF_RUN)
 @click.option("--all", "is_audit", is_flag=True, help="Check the whole history.")
 def check(
     project: str | None,
@@ -113,16 +127,13 @@ def check(
         policy=policy,
         database_url=database_url,
         python=python,
-        python_version=os.environ.get("GATEKEEPER_PYTHON_VERSION") or None,
-        install=os.environ.get("GATEKEEPER_INSTALL") or None,
-        cache=os.environ.get("GATEKEEPER_CACHE") or None,
         is_audit=is_audit,
     )
-    return _check_and_report(request, _pair(format, output))
+    return _check_and_report(_with_installation(request), _pair(format, output))
 
 
 @commands.command()
-@_shared_options
+@_options(*_OF_PROJECT, *_OF_REPORT)
 @click.argument("path", nargs=-1)
 def lint(
     path: tuple[str, ...],
@@ -149,6 +160,42 @@ def lint(
         is_lint=True,
     )
     return _check_and_report(request, _pair(format, output))
+
+
+@commands.command()
+@_options(*_OF_PROJECT, *_OF_RUN)
+@_option(
+    TARGET_OPTION,
+    metavar="URL",
+    help="Your own database, to be looked at as well; it is only read.",
+)
+def doctor(
+    project: str | None,
+    config: str | None,
+    section: tuple[str, ...],
+    base: str | None,
+    policy: Path | None,
+    database_url: str | None,
+    python: str | None,
+    target_url: str | None,
+) -> ExitCode:
+    """Say what would stop a check here, and how to mend it."""
+    request = Request(
+        directory=Path.cwd(),
+        project=project,
+        config=config,
+        section=section,
+        base=base,
+        policy=policy,
+        database_url=database_url,
+        python=python,
+    )
+    with _progress() as progress:
+        surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
+        diagnoses = examine(_with_installation(request), target_url, surroundings)
+    context = _of_terminal(surroundings.now)
+    click.echo(render_diagnoses(diagnoses, context), nl=False, color=context.color)
+    return exit_code(diagnoses)
 
 
 @commands.command()
@@ -222,6 +269,16 @@ def main() -> None:
     sys.exit(int(code or 0))
 
 
+def _with_installation(request: Request) -> Request:
+    """Return the request with what the environment says of making the project's Python."""
+    return replace(
+        request,
+        python_version=os.environ.get("GATEKEEPER_PYTHON_VERSION") or None,
+        install=os.environ.get("GATEKEEPER_INSTALL") or None,
+        cache=os.environ.get("GATEKEEPER_CACHE") or None,
+    )
+
+
 def _check_and_report(request: Request, outputs: tuple[tuple[str, str], ...]) -> ExitCode:
     for _, target in outputs:
         _require_writable(target)
@@ -236,10 +293,8 @@ def _check_and_report(request: Request, outputs: tuple[tuple[str, str], ...]) ->
 def _write(name: str, report: Report, target: str, now: dt.datetime) -> None:
     """Write one format; a file appears whole or not at all."""
     if target == "-":
-        console = Console()
-        is_coloured = console.color_system is not None and not console.no_color
-        context = RenderContext(now, color=is_coloured, width=console.width)
-        click.echo(REPORTERS[name](report, context), color=is_coloured)
+        context = _of_terminal(now)
+        click.echo(REPORTERS[name](report, context), color=context.color)
         return
     path = Path(target)
     text = REPORTERS[name](report, RenderContext(now))
@@ -250,6 +305,13 @@ def _write(name: str, report: Report, target: str, now: dt.datetime) -> None:
     except (OSError, ValueError) as error:
         beside.unlink(missing_ok=True)
         raise _unwritable(target, error) from error
+
+
+def _of_terminal(now: dt.datetime) -> RenderContext:
+    """Return the context of what goes to standard output."""
+    console = Console()
+    is_coloured = console.color_system is not None and not console.no_color
+    return RenderContext(now, color=is_coloured, width=console.width)
 
 
 def _require_writable(target: str) -> None:

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gatekeeper.errors import ExitCode
 from gatekeeper.lock_modes import LockMode
 
 # --- Revisions and what a change does to them ----------------------------------------
@@ -533,3 +534,28 @@ class Report:
 
     def findings_of(self, check: str) -> tuple[Finding, ...]:
         return tuple(f for f in self.findings if f.check == check)
+
+
+# --- What the main job needs ---------------------------------------------------------
+
+
+class Condition(enum.Enum):
+    OK = "ok"
+    PROBLEM = "problem"
+    NOT_LOOKED_AT = "not looked at"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One thing that the main job needs, as it was found here.
+
+    `detail` says what was found, or why it was not looked at. `remedy` is text to paste or
+    to follow; what is well may have one too, for what it lacks for other uses. `exit_code`
+    is what a command ends with for its sake.
+    """
+
+    subject: str
+    condition: Condition
+    detail: str
+    remedy: str | None = None
+    exit_code: ExitCode = ExitCode.PASS
