@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gatekeeper.checks import multiple_heads
-from gatekeeper.checks.observed import own_statements
+from gatekeeper.checks.labels import track_types
+from gatekeeper.checks.observed import Seen, own_statements
 from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import (
     ConfigError,
@@ -39,6 +41,7 @@ from gatekeeper.model import (
     Diagnosis,
     Direction,
     Finding,
+    Outcome,
     Project,
     Revision,
     ServerSource,
@@ -74,7 +77,7 @@ from gatekeeper.rehearsal.stage import (
 from gatekeeper.rehearsal.stairway import ancestors
 from gatekeeper.revisions.changes import read_change_set
 from gatekeeper.revisions.discover import choose_project
-from gatekeeper.sql import Kind, mentions, plain_name, statements_of
+from gatekeeper.sql import Kind, ParsedStatement, mentions, plain_name, statements_of
 
 T = TypeVar("T")
 
@@ -119,12 +122,13 @@ _NEEDS = {
     Subject.POLICY: (Subject.PROJECT,),
     Subject.SERVER: (),
     Subject.PYTHON: (Subject.PROJECT, Subject.POLICY),
-    Subject.ENVIRONMENT: (Subject.POLICY, Subject.SERVER, Subject.PYTHON),
+    # Alembic loads all revisions before it does anything.
+    Subject.ENVIRONMENT: (Subject.REVISIONS, Subject.POLICY, Subject.SERVER, Subject.PYTHON),
     Subject.URL: (Subject.ENVIRONMENT,),
-    Subject.HISTORY: (Subject.REVISIONS, Subject.ENVIRONMENT),
+    Subject.HISTORY: (Subject.ENVIRONMENT,),
     Subject.MODELS: (Subject.HISTORY,),
     Subject.TARGET: (),
-    Subject.TARGET_REVISION: (Subject.TARGET, Subject.REVISIONS, Subject.ENVIRONMENT),
+    Subject.TARGET_REVISION: (Subject.TARGET, Subject.ENVIRONMENT),
     Subject.TARGET_PENDING: (Subject.TARGET_REVISION,),
     Subject.TARGET_TYPES: (Subject.TARGET_REVISION, Subject.HISTORY),
 }
@@ -260,19 +264,21 @@ def examine(
                 stack.enter_context(open_server(request.database_url, hidden=hidden))
             ),
         )
-        stage, migrated = None, None
+        stage = None
         if source is not None:
             stage = _examine_environment(chart, stack, request, surroundings, source, server)
-        if source is not None and stage is not None:
+        changes = None if source is None else source.changes
+        migrated = None
+        if stage is not None and changes is not None:
             surroundings.progress("Running the history on an empty database")
-            migrated = _examine_runs(chart, stage, source.changes)
+            migrated = _examine_runs(chart, stage, changes)
         if target_url is None:
             chart.pass_over(Subject.TARGET, f"no `{TARGET_OPTION}` is given")
             return chart.finish([each for each in Subject if each not in _OF_TARGET])
         surroundings.progress("Looking at your database")
         target = chart.look(Subject.TARGET, lambda: _see_target(target_url))
-        if source is not None and source.changes and stage is not None and target is not None:
-            _examine_target(chart, target, stage, source.changes, migrated)
+        if stage is not None and changes is not None and target is not None:
+            _examine_target(chart, target, stage, changes, migrated)
     return chart.finish(tuple(Subject))
 
 
@@ -369,7 +375,7 @@ def _examine_environment(
     interpreter = chart.look(
         Subject.PYTHON, lambda: _see_interpreter(request, surroundings, source, rules)
     )
-    if interpreter is None or server is None:
+    if interpreter is None or server is None or source.changes is None:
         return None
     surroundings.progress("Starting the project's environment")
     directory = stack.enter_context(open_run_directory("gatekeeper-run-"))
@@ -438,11 +444,9 @@ def _see_url(stage: Stage, environ: Mapping[str, str]) -> _Seen[None]:
     return _Seen(None, "it is set; a rehearsal goes to a database of its own instead")
 
 
-def _examine_runs(chart: _Chart, stage: Stage, changes: ChangeSet | None) -> _Migrated | None:
-    migrated = None
-    if changes is not None:
-        wanted = not_stamped(stage.preparation, changes.head_history)
-        migrated = chart.look(Subject.HISTORY, lambda: _see_history(stage, wanted))
+def _examine_runs(chart: _Chart, stage: Stage, changes: ChangeSet) -> _Migrated | None:
+    wanted = not_stamped(stage.preparation, changes.head_history)
+    migrated = chart.look(Subject.HISTORY, lambda: _see_history(stage, wanted))
     if migrated is not None or not stage.probe.facts.has_target_metadata:
         chart.look(Subject.MODELS, lambda: _see_models(stage, migrated))
     return migrated
@@ -477,38 +481,42 @@ def _failed(failure: StepError, steps: Sequence[Step], revisions: Sequence[Revis
     enum_type = next((p for p in created if p.kind is Kind.CREATE_ENUM), None)
     if failure.sqlstate != _DUPLICATE_OBJECT or enum_type is None:
         return _Problem(describe(failure), history_remedy(failure), ExitCode.FAIL)
-    name = enum_type.names[0]
-    earlier = [r for s, r, _ in _creations(steps, revisions) if plain_name(s) == plain_name(name)]
-    made_by = f"; `{earlier[0].revision}` has made it" if earlier else ""
-    labels = ", ".join(f'"{label}"' for label in enum_type.labels)
-    plain = plain_name(name)
+    plain = plain_name(enum_type.names[0])
+    done = [step for step in steps if step.outcome is Outcome.COMPLETED]
+    makers = [
+        revision.revision
+        for revision, seen in _statements(done, revisions)
+        if seen.parsed.kind is Kind.CREATE_ENUM and plain_name(seen.parsed.names[0]) == plain
+    ]
+    made_by = f"; `{makers[-1]}` has made it" if makers else ""
     return _Problem(
         f"{failure.path}:{failure.line}: the ENUM type `{plain}` is created and exists already "
         f"at that point (DuplicateObject){made_by}",
         "Create it once. Where it is there already, only name it:\n\n"
-        f'    postgresql.ENUM({labels}, name="{plain}", create_type=False)\n\n'
+        f"    {_enum_call(enum_type, ', create_type=False')}\n\n"
         "Where it may be there, ask first:\n\n"
-        f'    postgresql.ENUM({labels}, name="{plain}").create(op.get_bind(), checkfirst=True)',
+        f"    {_enum_call(enum_type)}.create(op.get_bind(), checkfirst=True)",
         ExitCode.FAIL,
     )
 
 
-def _creations(
-    steps: Sequence[Step], revisions: Sequence[Revision]
-) -> Iterator[tuple[str, Revision, bool]]:
-    """Yield the ENUM types that revisions created, each with whether it was asked for first.
+def _enum_call(created: ParsedStatement, more: str = "") -> str:
+    """Return the type that a CREATE TYPE makes, as it is written in a revision."""
+    schema, _, name = plain_name(created.names[0]).rpartition(".")
+    place = f", schema={json.dumps(schema)}" if schema else ""
+    labels = "".join(f"{json.dumps(label, ensure_ascii=False)}, " for label in created.labels)
+    return f"postgresql.ENUM({labels}name={json.dumps(name)}{place}{more})"
 
-    SQLAlchemy's `checkfirst` is a query of pg_type.
-    """
+
+def _statements(
+    steps: Sequence[Step], revisions: Sequence[Revision]
+) -> Iterator[tuple[Revision, Seen]]:
+    """Yield what the revisions sent in those of the steps that are theirs."""
     by_id = {step.revision: step for step in steps}
     for revision in revisions:
-        if revision.revision not in by_id:
-            continue
-        has_asked = False
-        for seen in own_statements(revision, by_id[revision.revision]):
-            if seen.parsed.kind is Kind.CREATE_ENUM:
-                yield seen.parsed.names[0], revision, has_asked
-            has_asked = seen.parsed.kind is Kind.SELECT and mentions(seen.statement.sql, "pg_type")
+        if revision.revision in by_id:
+            for seen in own_statements(revision, by_id[revision.revision]):
+                yield revision, seen
 
 
 def _see_models(stage: Stage, migrated: _Migrated | None) -> _Seen[None]:
@@ -627,21 +635,26 @@ def _see_types(
     state: TargetState, steps: Sequence[Step], pending: Sequence[Revision]
 ) -> _Seen[None]:
     """Hold what the pending revisions create against the types that are there."""
-    there = {plain_name(name) for name in state.snapshot.enums}
-    for name, revision, has_asked in _creations(steps, pending):
-        plain = plain_name(name)
-        if plain in there and not has_asked:
+    there = track_types(state.snapshot.enums, ())
+    has_asked = False  # SQLAlchemy's `checkfirst` is a query of pg_type
+    for revision, seen in _statements(steps, pending):
+        is_creation = seen.parsed.kind is Kind.CREATE_ENUM
+        if is_creation and not has_asked and plain_name(seen.parsed.names[0]) in there:
+            name = seen.parsed.names[0]
             raise _Problem(
-                f"`{revision.revision}` creates the ENUM type `{plain}` ({revision.path}), which "
+                f"`{revision.revision}` creates the ENUM type `{plain_name(name)}` ("
+                f"{seen.statement.path}:{seen.statement.line}), which "
                 "is there already: it would end with DuplicateObject",
-                f"See which columns have the type:\n\n"
-                f"    SELECT attrelid::regclass, attname FROM pg_attribute"
+                "See which columns have the type:\n\n"
+                "    SELECT attrelid::regclass, attname FROM pg_attribute"
                 f" WHERE atttypid = '{name}'::regtype AND NOT attisdropped;\n\n"
                 "If none has, drop it; without CASCADE, which would drop the columns as well:\n\n"
                 f"    DROP TYPE IF EXISTS {name};\n\n"
                 "Or let the revision ask first:\n\n"
-                f'    postgresql.ENUM(…, name="{plain}").create(op.get_bind(), checkfirst=True)',
+                f"    {_enum_call(seen.parsed)}.create(op.get_bind(), checkfirst=True)",
             )
+        there = track_types(there, (seen,))
+        has_asked = seen.parsed.kind is Kind.SELECT and mentions(seen.statement.sql, "pg_type")
     return _Seen(None, "none is in the way" if pending else "nothing is pending")
 
 

@@ -137,6 +137,26 @@ def test_without_a_database_nothing_is_known(gatekeeper: Gatekeeper, shop: Path)
 
 @pytest.mark.slow
 @pytest.mark.postgres
+def test_the_doctor_tells_everything_but_the_urls(
+    gatekeeper: Gatekeeper, clean_environment: dict[str, str]
+) -> None:
+    clean_environment["GATEKEEPER_TARGET_URL"] = "postgresql://x:secret@127.0.0.1:1/hidden"
+    ran = gatekeeper("doctor")
+    assert ran.returncode == 1, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert lines[0].split() == [
+        *("✓", "ok", "Git", "repository", "a", "change", "is", "compared", "with", "`main`")
+    ]
+    assert "✗ problem        Models" in ran.stdout
+    assert "✗ problem        Your database" in ran.stdout
+    assert "    import YOUR_PACKAGE.models" in ran.stdout
+    assert lines[-1] == "2 problems to mend."
+    assert "secret" not in ran.stdout + ran.stderr
+    assert "postgresql://" not in ran.stdout + ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
 def test_the_demo_shows_all_four_facts_on_their_lines(gatekeeper: Gatekeeper) -> None:
     ran = gatekeeper("demo")
     assert ran.returncode == 0, ran.stderr
