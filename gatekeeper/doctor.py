@@ -536,12 +536,14 @@ def _see_models(stage: Stage, migrated: _Migrated | None) -> _Seen[None]:
     unknown = [name for name in tables if f"drop table {name}" in operations]
     if unknown:
         raise _Problem(
-            f"`target_metadata` knows {len(tables) - len(unknown)} of "
+            f"`target_metadata` lacks {len(unknown)} of "
             f"{_count(len(tables), 'table')}: autogenerate is blind for {_listed(unknown)}",
             f"{_IMPORT_MODELS}\n\nA table that is to go is dropped by a revision.",
             ExitCode.FAIL,
         )
-    return _Seen(None, f"`target_metadata` knows all of {_count(len(tables), 'table')}")
+    return _Seen(
+        None, f"autogenerate misses none of {_count(len(tables), 'table')} in `target_metadata`"
+    )
 
 
 _IMPORT_MODELS = """\
@@ -591,7 +593,7 @@ def _see_version(state: TargetState, version_table: str, changes: ChangeSet) -> 
     if not state.versions:
         if tables and changes.head_history:
             raise _Problem(
-                f"there are {_count(len(tables), 'table')} and nothing in `{version_table}`: "
+                f"it has {_count(len(tables), 'table')} and nothing in `{version_table}`: "
                 "Alembic would begin with the first revision",
                 "If the tables are what the history makes, say so; else name another database:"
                 f"\n\n    alembic stamp {heads}",

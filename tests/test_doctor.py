@@ -129,7 +129,7 @@ def test_a_sound_project(examined: Examine, server: Server) -> None:
         Subject.ENVIRONMENT: "connections to postgresql 192.0.2.1/shop were redirected",
         Subject.URL: "it is set; a rehearsal goes to a database of its own instead",
         Subject.HISTORY: "2 revisions ran on an empty database",
-        Subject.MODELS: "`target_metadata` knows all of 2 tables",
+        Subject.MODELS: "autogenerate misses none of 2 tables in `target_metadata`",
         Subject.TARGET: "no `--target-url` is given",
     }
     assert all(each.remedy is None for each in told.values())
@@ -149,7 +149,9 @@ def test_an_empty_history(examined: Examine) -> None:
     told = examined(live_project(env_with()))
     assert told.exit_code is ExitCode.PASS
     assert told[Subject.HISTORY].detail == "there is no revision yet"
-    assert told[Subject.MODELS].detail == "`target_metadata` knows all of 0 tables"
+    assert (
+        told[Subject.MODELS].detail == "autogenerate misses none of 0 tables in `target_metadata`"
+    )
 
 
 def test_what_lies_below_the_stamp_is_not_run(examined: Examine) -> None:
@@ -347,6 +349,21 @@ def test_a_type_that_exists_at_that_point(examined: Examine) -> None:
     assert told[Subject.MODELS].detail == "“History” has a problem"
 
 
+def test_a_type_of_another_schema(examined: Examine) -> None:
+    schema = 'op.execute("CREATE SCHEMA own")\n'
+    create = r"""op.execute("CREATE TYPE own.status AS ENUM ('a \"b\"')")"""
+    files = {
+        **live_project(env_with()),
+        f"{V}/a001.py": live_revision("a001", None, schema + create),
+        f"{V}/a002.py": live_revision("a002", "a001", create),
+    }
+    told = examined(files)
+    assert "the ENUM type `own.status` is created" in told[Subject.HISTORY].detail
+    assert r'postgresql.ENUM("a \"b\"", name="status", schema="own", create_type=False)' in (
+        told[Subject.HISTORY].remedy or ""
+    )
+
+
 def test_a_type_that_is_asked_for_first(examined: Examine) -> None:
     files = {
         **live_project(env_with()),
@@ -381,13 +398,13 @@ def test_an_env_py_that_commits_nothing(examined: Examine) -> None:
         pytest.param(ENV_PY, "env.py gives no `target_metadata`: autogenerate is blind", id="none"),
         pytest.param(
             env_with(),
-            "`target_metadata` knows 0 of 2 tables: autogenerate is blind for `public.a`, "
+            "`target_metadata` lacks 2 of 2 tables: autogenerate is blind for `public.a`, "
             "`public.b`",
             id="empty",
         ),
         pytest.param(
             env_with("b"),
-            "`target_metadata` knows 1 of 2 tables: autogenerate is blind for `public.a`",
+            "`target_metadata` lacks 1 of 2 tables: autogenerate is blind for `public.a`",
             id="fewer",
         ),
     ],
@@ -490,7 +507,7 @@ def test_a_target_that_was_made_without_alembic(
     execute(database, "CREATE TABLE a (id int)")
     told = examined(shop, url_of(database))
     assert told.problems() == {
-        Subject.TARGET_REVISION: "there are 1 table and nothing in `alembic_version`: Alembic "
+        Subject.TARGET_REVISION: "it has 1 table and nothing in `alembic_version`: Alembic "
         "would begin with the first revision"
     }
     assert "alembic stamp a002" in (told[Subject.TARGET_REVISION].remedy or "")

@@ -238,4 +238,4 @@ def history_remedy(failure: StepError) -> str:
         )
     if failure.sqlstate is None:
         return "Give what the code needs in the policy file: `project: {env: {NAME: …}}`"
-    return "`alembic upgrade` on an empty database fails in the same way"
+    return "`alembic upgrade` on an empty database fails in the same way: correct the revision"
