@@ -102,7 +102,14 @@ def commands() -> None:
 
 @commands.command()
 @_options(*_OF_PROJECT, *_OF_REPORT, *_OF_RUN)
-@click.option("--all", "is_audit", is_flag=True, help="Check the whole history.")
+@click.option(
+    "--all",
+    "is_audit",
+    is_flag=True,
+    envvar="GATEKEEPER_ALL",
+    show_envvar=True,
+    help="Check the whole history.",
+)
 def check(
     project: str | None,
     config: str | None,
