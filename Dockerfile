@@ -27,7 +27,9 @@ LABEL org.opencontainers.image.title="gatekeeper" \
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends git \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
- && git config --system --add safe.directory '*'
+ && git config --system --add safe.directory '*' \
+ && useradd --system --no-create-home --shell /usr/sbin/nologin postgres
+# The last is whom PostgreSQL runs under: not `nobody`, who runs the project's code.
 
 COPY --from=build /opt/gatekeeper /opt/gatekeeper
 

@@ -183,6 +183,15 @@ def test_the_image_holds_the_policies_and_no_source_of_ours(image: str) -> None:
     assert not {"source", "wheel"} & set(listed.split())
 
 
+def test_postgresql_and_the_projects_code_have_an_account_each(image: str) -> None:
+    ids = [
+        docker("run", "--rm", "--entrypoint", "id", image, "-u", name).stdout.strip()
+        for name in ("postgres", "nobody")
+    ]
+    assert "0" not in ids
+    assert len(set(ids)) == 2
+
+
 def test_the_image_starts_fast_and_unprivileged(image: str) -> None:
     options = ("--rm", "--user", "65534:65534", "--entrypoint", "gatekeeper")
     assert docker("run", *options, image, "--help", seconds=20).returncode == 0
