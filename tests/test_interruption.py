@@ -50,6 +50,11 @@ def _abandoned_folders() -> set[Path]:
     return found
 
 
+def _shared_memory() -> set[Path]:
+    """What PostgreSQL keeps of shared memory outside of its directory."""
+    return set(Path("/dev/shm").glob("PostgreSQL.*"))
+
+
 def _databases(server: Server) -> set[str]:
     with (
         contextlib.closing(server.connect(server.maintenance_database)) as connection,
@@ -142,7 +147,7 @@ def test_a_killed_probe_is_undetermined(project: Path, server: Server) -> None:
 
 
 def test_a_killed_postgresql_is_undetermined(project: Path) -> None:
-    folders = _abandoned_folders()
+    folders, segments = _abandoned_folders(), _shared_memory()
     with _running(project) as process:
         children = _descendants(process)
         postmaster = next(p for p in children if "-D" in p.cmdline() and "postgres" in p.name())
@@ -150,6 +155,7 @@ def test_a_killed_postgresql_is_undetermined(project: Path) -> None:
         assert process.wait(60) == 3
     _wait_for(lambda: _all_gone(children))
     assert _abandoned_folders() - folders == set()
+    assert _shared_memory() - segments == set()
 
 
 def test_after_a_killed_gatekeeper_the_next_run_cleans_up(project: Path, server: Server) -> None:

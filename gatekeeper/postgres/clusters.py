@@ -61,6 +61,7 @@ _SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "max_parallel_maintenance_workers": "0",
     "shared_buffers": "64MB",
+    "dynamic_shared_memory_type": "mmap",  # in its directory: a killed server leaves no other
     "logging_collector": "off",
     "log_destination": "stderr",
 }
