@@ -174,29 +174,6 @@ def _first_files(relations: Relations) -> frozenset[tuple[int, int]]:
 # --- From a connection of our own ----------------------------------------------------
 
 
-@dataclass(frozen=True)
-class OpenTransaction:
-    """A transaction that a session has left open; `query` is its last statement."""
-
-    pid: int
-    application_name: str
-    has_written: bool
-    query: str
-
-
-def open_transactions(connection: Connection, database: str) -> tuple[OpenTransaction, ...]:
-    """Return the transactions of a database that wait for their client."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pid, application_name, backend_xid IS NOT NULL, query"
-            " FROM pg_catalog.pg_stat_activity"
-            " WHERE datname = %s AND state LIKE 'idle in transaction%%'"
-            " AND pid <> pg_catalog.pg_backend_pid() ORDER BY pid",
-            (database,),
-        )
-        return tuple(OpenTransaction(*row) for row in cursor.fetchall())
-
-
 def invalid_indexes(connection: Connection) -> tuple[str, ...]:
     """Return the qualified names of all indexes that are invalid."""
     with connection.cursor() as cursor:

@@ -14,11 +14,9 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.observation import (
     OBSERVE,
     Observed,
-    OpenTransaction,
     find_relations,
     interpret,
     invalid_indexes,
-    open_transactions,
     read_relations,
     read_versions,
 )
@@ -347,24 +345,6 @@ def test_an_invalid_index_is_named(database: Database) -> None:
         with pytest.raises(psycopg2.errors.UniqueViolation):
             execute(connection, "CREATE UNIQUE INDEX CONCURRENTLY broken ON t (a)")
         assert invalid_indexes(connection) == ("public.broken",)
-
-
-def test_a_transaction_left_open_is_told(database: Database) -> None:
-    with (
-        contextlib.closing(database.connect()) as own,
-        contextlib.closing(database.connect(autocommit=False)) as other,
-    ):
-        assert open_transactions(own, database.name) == ()
-        execute(other, "SELECT 1")
-        pid = other.info.backend_pid
-        name = f"gatekeeper_{database.server.run_id}"
-        assert open_transactions(own, database.name) == (
-            OpenTransaction(pid, name, False, "SELECT 1"),
-        )
-        execute(other, "CREATE TABLE t (id int)")
-        assert open_transactions(own, database.name)[0].has_written
-        other.rollback()
-        assert open_transactions(own, database.name) == ()
 
 
 @pytest.mark.parametrize(
