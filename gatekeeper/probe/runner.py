@@ -17,7 +17,7 @@ from typing import Any
 
 from gatekeeper.errors import MissingModule, ProbeError
 from gatekeeper.model import StepError
-from gatekeeper.probe import in_process, layout, protocol
+from gatekeeper.probe import inside, layout, protocol
 from gatekeeper.probe.attempts import (
     ATTEMPTS_AT_MOST,
     Attempt,
@@ -44,6 +44,7 @@ from gatekeeper.probe.protocol import (
 )
 from gatekeeper.probe.sandbox import open_sandbox
 
+PACKAGE = "gatekeeper_probe"  # the folder `inside`, in the project's interpreter
 OUTPUT_KEPT = 64 * 1024
 OUTPUT_AT_MOST = 50 * 1024 * 1024
 ANSWERS_AT_MOST = 128 * 1024 * 1024  # to one request
@@ -183,12 +184,10 @@ def _start(
         )
     )
     # The project's account may not be able to read where gatekeeper is installed.
-    program = sandbox.private / "probe.py"
-    shutil.copyfile(in_process.__file__, program)
-    program.chmod(0o644)
+    _copy_inside(sandbox.private / PACKAGE)
     secrets = (*variables.values(), target.password)
     popen = subprocess.Popen(
-        [*sandbox.command, str(sandbox.interpreter), "-B", str(program)],
+        [*sandbox.command, str(sandbox.interpreter), "-B", "-m", PACKAGE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -206,6 +205,13 @@ def _start(
         return process, protocol.read_start_failure(answer)
     except ProtocolError as error:
         raise _spoiled(error, _where(launch)) from error
+
+
+def _copy_inside(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    for file in Path(inside.__file__).parent.glob("*.py"):
+        shutil.copyfile(file, folder / file.name)
+        (folder / file.name).chmod(0o644)
 
 
 def _start_message(launch: Launch, attempt: Attempt, target: Target) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gatekeeper.postgres.databases import (
     open_database,
 )
 from gatekeeper.postgres.servers import Server
-from gatekeeper.probe import in_process
+from gatekeeper.probe.inside import redirection
 
 pytestmark = [
     pytest.mark.postgres,
@@ -46,7 +46,7 @@ def test_a_new_database_is_empty_and_shows_its_marker(database: Database) -> Non
     assert execute(database, relations) == [(0,)]
     assert execute(database, "SELECT current_setting('gatekeeper.marker')") == [(database.marker,)]
     assert execute(database, MARKER_QUERY) == [(database.marker,)]
-    assert in_process.MARKER_QUERY == MARKER_QUERY
+    assert redirection.MARKER_QUERY == MARKER_QUERY
 
 
 def test_a_clone_has_the_rows_and_a_marker_of_its_own(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""Parts of the file that runs in the project's interpreter, and what it may contain."""
+"""The folder that runs in the project's interpreter: what it may contain, and parts of it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,39 @@ from pathlib import Path
 
 import pytest
 
-from gatekeeper.probe import in_process
-from gatekeeper.probe.in_process import Places, transaction_verb
+from gatekeeper.probe import inside
+from gatekeeper.probe.inside.places import Places
+from gatekeeper.probe.inside.transactions import transaction_verb
 
-SOURCE = Path(in_process.__file__).read_text(encoding="utf-8")
-
-
-def test_is_syntax_of_python_3_8():
-    ast.parse(SOURCE, feature_version=(3, 8))
+FILES = sorted(Path(inside.__file__).parent.glob("*.py"))
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 
 
-def test_has_no_parenthesized_context_managers():
+@each_file
+def test_is_syntax_of_python_3_8(file):
+    ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+@each_file
+def test_has_no_parenthesized_context_managers(file):
     """Python 3.8 parses them, as a tuple."""
-    for node in ast.walk(ast.parse(SOURCE)):
+    source = file.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.With):
-            first = SOURCE.splitlines()[node.lineno - 1].rstrip()
+            first = source.splitlines()[node.lineno - 1].rstrip()
             assert not first.endswith("("), node.lineno
 
 
-def test_imports_the_standard_library_only():
+@each_file
+def test_imports_itself_and_the_standard_library_only(file):
     names = set()
-    for node in ast.walk(ast.parse(SOURCE)):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names.add(str(node.module).split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 1, "nothing above the folder is there when it runs"
     assert names - {"__future__"} <= set(sys.stdlib_module_names)
 
 

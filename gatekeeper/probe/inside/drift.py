@@ -1,0 +1,93 @@
+"""What autogenerate would still change, in words."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+
+def metadatas_of(context: Any) -> list[Any]:
+    """Return the metadata that env.py gave, as a list; empty ones count."""
+    given = context.opts.get("target_metadata")
+    if given is None:
+        return []
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def read_drift(context: Any) -> list[str]:
+    """Return autogenerate's operations as sentence fragments with the user's names."""
+    autogenerate = importlib.import_module("alembic.autogenerate")
+    given = context.opts["target_metadata"]
+    script = autogenerate.produce_migrations(context, given)
+    schema = context.connection.dialect.default_schema_name
+    return [
+        sentence
+        for operation in flatten(script.upgrade_ops)
+        if not drops_version_table(operation, context)
+        for sentence in tell_operation(operation, schema)
+    ]
+
+
+def flatten(operations: Any) -> Iterator[Any]:
+    for operation in operations.ops:
+        if hasattr(operation, "ops"):
+            yield from flatten(operation)
+        else:
+            yield operation
+
+
+def drops_version_table(operation: Any, context: Any) -> bool:
+    if type(operation).__name__ != "DropTableOp":
+        return False
+    return bool(operation.table_name == context.version_table)
+
+
+def tell_operation(operation: Any, default_schema: str) -> list[str]:
+    to_diff = getattr(operation, "to_diff_tuple", None)
+    if to_diff is None:  # an operation of a plug-in
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(operation).__name__)
+        return [words.lower()]
+    diff = to_diff()
+    diffs = diff if isinstance(diff, list) else [diff]
+    return [tell_diff(one, default_schema) for one in diffs]
+
+
+def tell_diff(diff: Any, default_schema: str) -> str:
+    """Return one of autogenerate's differences in words, such as "add column public.a.b"."""
+    kind = diff[0]
+    if kind.startswith("modify_"):
+        _, schema, table, column, _, old, new = diff
+        thing = kind[len("modify_") :]
+        what = f"{schema or default_schema}.{table}.{column}"
+        return f"change {thing} of column {what} from {tell_value(old)} to {tell_value(new)}"
+    verb, _, thing = kind.partition("_")
+    verb = "drop" if verb == "remove" else verb
+    if kind in ("add_column", "remove_column"):
+        _, schema, table, column = diff
+        return f"{verb} column {schema or default_schema}.{table}.{column.name}"
+    element = diff[1]
+    if thing in ("table", "table_comment"):
+        what = "table" if thing == "table" else "comment of table"
+        return f"{verb} {what} {element.schema or default_schema}.{element.name}"
+    table = getattr(element, "table", None)
+    if table is None:
+        return f"{verb} {thing.replace('_', ' ')}"
+    name = element.name or "(" + ", ".join(column.name for column in element.columns) + ")"
+    words = {"fk": "foreign key", "constraint": tell_constraint(element)}.get(thing, thing)
+    return f"{verb} {words} {name} on {table.schema or default_schema}.{table.name}"
+
+
+def tell_constraint(constraint: Any) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(constraint).__name__)
+    return words.lower()
+
+
+def tell_value(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "null" if value else "not null"
+    argument = getattr(value, "arg", value)
+    return str(getattr(argument, "text", argument))

@@ -1,0 +1,275 @@
+"""Where connections go: to the ephemeral database, or nowhere."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from .drivers import ASYNC_DRIVERS, ASYNC_DRIVERS_ANYWHERE, SYNC_DRIVERS, DriverFinder
+from .installed import is_installed, sqlalchemy_version
+
+# The same text as `gatekeeper.postgres.databases.MARKER_QUERY`.
+MARKER_QUERY = """
+SELECT coalesce(
+    nullif(pg_catalog.current_setting('gatekeeper.marker', true), ''),
+    pg_catalog.shobj_description(oid, 'pg_database')
+) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
+"""
+ORIGINS_KEPT = 20
+# Everything that says where to connect, as whom and how safely; what else a driver is
+# given (adapters, options, timeouts) stays.
+WHERE_TO = (
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "password",
+    "passfile",
+    "dbname",
+    "database",
+    "dsn",
+    "service",
+    "unix_sock",
+    "target_session_attrs",
+    "channel_binding",
+    "gssencmode",
+    "krbsrvname",
+    "require_auth",
+    "direct_tls",
+    "load_balance_hosts",
+)
+# The key under which a connection remembers where it would have gone.
+ORIGIN = "gatekeeper origin"
+
+
+class Refused(RuntimeError):
+    """A connection that would not have led to the ephemeral database."""
+
+
+class Redirection:
+    """Sends every connection that SQLAlchemy makes to the target, or refuses it.
+
+    The listeners sit on the `Engine` class, so engines that exist already and those of
+    async engines are covered; `creator=` and `pool=`, which would go past them, are taken
+    out of the arguments of `create_engine`, and the marker catches what is left.
+    """
+
+    def __init__(self, prefers_async: bool) -> None:
+        self.target: dict[str, Any] = {}
+        self.prefers_async = prefers_async
+        self.origins: list[dict[str, str | None]] = []
+        self.other_dialects: list[str] = []
+        self.drivers: list[str] = []
+        self.engines: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Where engines of another dialect would have gone, by their dialect's object.
+        self._others: weakref.WeakKeyDictionary[Any, dict[str, str | None]]
+        self._others = weakref.WeakKeyDictionary()
+
+    def install(self) -> None:
+        sqlalchemy = importlib.import_module("sqlalchemy")
+        with contextlib.suppress(ImportError):  # without greenlet there is no asyncio
+            importlib.import_module("sqlalchemy.ext.asyncio")
+        engine_class = importlib.import_module("sqlalchemy.engine").Engine
+        event = importlib.import_module("sqlalchemy.event")
+        event.listen(engine_class, "do_connect", self._on_do_connect)
+        event.listen(engine_class, "connect", self._on_connect, insert=True)
+        sys.meta_path.insert(0, DriverFinder(self.redirect))
+        replace_everywhere(sqlalchemy.create_engine, self._wrap_create_engine)
+        replace_everywhere(sqlalchemy.engine_from_config, self._wrap_from_config)
+        asynchronous = sys.modules.get("sqlalchemy.ext.asyncio")
+        from_config = getattr(asynchronous, "async_engine_from_config", None)
+        if from_config is not None:
+            replace_everywhere(from_config, self._wrap_from_config)
+
+    def url(self, driver: str | None = None) -> str:
+        """Return the target as a URL, for options and variables that need one."""
+        scheme = "postgresql" if driver is None else "postgresql+" + driver
+        target = self.target
+        return (
+            f"{scheme}://{target['user']}:{target['password']}"
+            f"@{target['host']}:{target['port']}/{target['database']}"
+        )
+
+    def dispose(self) -> None:
+        """Leave no pooled connection behind, also none of a loop that has ended."""
+        for engine in list(self.engines):
+            if getattr(engine.dialect, "is_async", False):
+                _forget_pool(engine)
+            else:
+                engine.dispose()
+
+    def _wrap_create_engine(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def create_engine(*args: Any, **options: Any) -> Any:
+            given = args[0] if args else options.pop("url", None)
+            url, other = self._rewrite(given, options)
+            engine = original(url, **options)
+            with contextlib.suppress(TypeError):  # a mock engine has no weak references
+                self.engines.add(engine)
+                if other is not None:
+                    self._others[engine.dialect] = other
+            return engine
+
+        return create_engine
+
+    def _wrap_from_config(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def engine_from_config(
+            configuration: Any, prefix: str = "sqlalchemy.", **options: Any
+        ) -> Any:
+            if "url" not in options and not configuration.get(prefix + "url"):
+                configuration = dict(configuration)
+                configuration[prefix + "url"] = self.url()
+            return original(configuration, prefix, **options)
+
+        return engine_from_config
+
+    def _rewrite(
+        self, given: Any, options: dict[str, Any]
+    ) -> tuple[Any, dict[str, str | None] | None]:
+        """Return the URL to use and, of another dialect, where the given one leads."""
+        make_url = importlib.import_module("sqlalchemy.engine").make_url
+        argument_error = importlib.import_module("sqlalchemy.exc").ArgumentError
+        for way_around in ("creator", "async_creator", "pool"):
+            options.pop(way_around, None)
+        try:
+            url = None if given is None else make_url(given)
+        except argument_error:
+            url = None
+        backend, driver = _split_driver(url)
+        is_async = bool(options.get("_is_async")) or driver in ASYNC_DRIVERS_ANYWHERE
+        driver = self._usable_driver(driver, is_async)
+        if url is not None and backend in ("postgresql", "postgres"):
+            return url if driver is None else url.set(drivername="postgresql+" + driver), None
+        other = None if backend is None else self._note_other(backend, url)
+        for meant_for_the_other in ("connect_args", "module", "native_datetime"):
+            options.pop(meant_for_the_other, None)
+        pool_class = options.get("poolclass")
+        if getattr(pool_class, "__name__", "") in ("SingletonThreadPool", "StaticPool"):
+            del options["poolclass"]
+        return make_url(self.url(driver)), other
+
+    def _usable_driver(self, named: str | None, is_async: bool) -> str | None:
+        """Return the driver to use: the named one where it is there and can do it.
+
+        A synchronous driver is not changed into an asynchronous one unless the engine is
+        asynchronous: its arguments would be refused.
+        """
+        is_async = is_async or self.prefers_async
+        kinds = list(ASYNC_DRIVERS if is_async else SYNC_DRIVERS)
+        if sqlalchemy_version() < (2, 0):
+            kinds.remove("psycopg")
+        if named is None and not is_async:
+            named = "psycopg" if sqlalchemy_version() >= (2, 1) else "psycopg2"
+        if named is not None and is_installed(named) and (not is_async or named in kinds):
+            return named
+        return next((kind for kind in kinds if is_installed(kind)), named)
+
+    def _note_other(self, backend: str, url: Any) -> dict[str, str | None]:
+        if backend not in self.other_dialects:
+            self.other_dialects.append(backend)
+        return self._note_origin(backend, url.host, url.port, url.database)
+
+    def _note_origin(
+        self, dialect: str, host: Any, port: Any, database: Any
+    ) -> dict[str, str | None]:
+        if isinstance(host, (list, tuple)):
+            host = ",".join(str(one) for one in host)
+        origin = {
+            "dialect": dialect,
+            "host": None if host is None else str(host),
+            "port": None if port is None else str(port),
+            "database": None if database is None else str(database),
+        }
+        ours = [str(self.target[key]) for key in ("host", "port", "database")]
+        if [origin["host"], origin["port"], origin["database"]] == ours:
+            return {**origin, "host": None, "port": None, "database": None}
+        if origin not in self.origins and len(self.origins) < ORIGINS_KEPT:
+            self.origins.append(origin)
+        return origin
+
+    def _on_do_connect(self, dialect: Any, conn_rec: Any, cargs: Any, cparams: Any) -> None:
+        if dialect.name != "postgresql":
+            if dialect.name not in self.other_dialects:
+                self.other_dialects.append(dialect.name)
+            raise Refused(f"a connection to {dialect.name} instead of PostgreSQL was refused")
+        if dialect.driver not in self.drivers:
+            self.drivers.append(dialect.driver)
+        origin = self._others.get(dialect) or self._note_origin(
+            "postgresql",
+            cparams.get("host"),
+            cparams.get("port"),
+            cparams.get("dbname", cparams.get("database")),
+        )
+        if conn_rec is not None:
+            conn_rec.info[ORIGIN] = origin
+        self.redirect(cparams, dialect.driver)
+        if isinstance(cargs, list):
+            del cargs[:]
+
+    def redirect(self, parameters: dict[str, Any], driver: str) -> None:
+        """Make a driver's connection parameters lead to the target."""
+        for key in list(parameters):
+            if key in WHERE_TO or key.startswith("ssl"):
+                del parameters[key]
+        target = self.target
+        is_libpq = driver.startswith("psycopg")
+        for key in ("host", "port", "user", "password"):
+            parameters[key] = target[key]
+        parameters["dbname" if is_libpq else "database"] = target["database"]
+        if target["sslmode"] is not None and driver != "pg8000":
+            parameters["sslmode" if is_libpq else "ssl"] = target["sslmode"]
+
+    def _on_connect(self, dbapi_connection: Any, connection_record: Any) -> None:
+        """Refuse a server that does not show the marker; runs before the app's listeners."""
+        module = type(dbapi_connection).__module__
+        if module.startswith("sqlite3"):
+            raise Refused("a connection to sqlite instead of PostgreSQL was refused")
+        cursor = dbapi_connection.cursor()
+        try:
+            cursor.execute(MARKER_QUERY)
+            shown = cursor.fetchone()[0]
+        finally:
+            cursor.close()
+        dbapi_connection.rollback()
+        if shown != self.target["marker"]:
+            dbapi_connection.close()
+            raise Refused(
+                "a connection led to a database that is not the ephemeral one and was refused"
+            )
+
+
+def _forget_pool(engine: Any) -> None:
+    """Give an async engine a new pool; its connections belong to a loop that has ended."""
+    if sqlalchemy_version() >= (1, 4, 33):
+        engine.dispose(close=False)
+    else:
+        engine.pool = engine.pool.recreate()
+
+
+def _split_driver(url: Any) -> tuple[str | None, str | None]:
+    if url is None:
+        return None, None
+    backend, _, driver = url.drivername.partition("+")
+    return backend, driver or None
+
+
+def replace_everywhere(original: Any, wrap: Callable[[Any], Any]) -> None:
+    """Put a wrapped function wherever a module of SQLAlchemy re-exports the original."""
+    wrapped = wrap(original)
+    wrapped.__doc__, wrapped.__wrapped__ = original.__doc__, original
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] in ("sqlalchemy", "sqlmodel"):
+            for attribute, value in list(vars(module).items()):
+                if value is original:
+                    setattr(module, attribute, wrapped)
+
+
+def origin_of(connection: Any) -> dict[str, str | None] | None:
+    """Return where a connection would have gone; PostgreSQL's port written out."""
+    origin: dict[str, str | None] | None = connection.info.get(ORIGIN)
+    if origin is not None and origin["host"] is not None and origin["dialect"] == "postgresql":
+        return {**origin, "port": origin["port"] or "5432"}
+    return origin

@@ -1,0 +1,222 @@
+"""The requests of one process."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .answers import Answers
+from .drift import metadatas_of, read_drift
+from .environment import Environment
+from .failures import chain_of, is_clean_exit
+from .flask_app import NoFlaskApp
+from .libraries import import_libraries
+from .places import Places
+from .redirection import Redirection, origin_of
+from .steps import Steps
+from .variables import is_validation, record_absent_variables, settings_named
+from .watch import Watch
+
+
+class Session:
+    """Serves the requests of one process."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+        self.absent: list[str] = []
+
+    def start(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Load the project and run env.py without a step."""
+        self.places = Places(request["checkout"])
+        self.watch = Watch(self.answers, self.places)
+        self.redirection = Redirection(request["prefers_async"])
+        self.redirection.target = request["target"]
+        self.environment = Environment(request, self.redirection, self.places)
+        facts: dict[str, Any] = {"fn_calls": 0, "databases": []}
+        try:
+            import_libraries(request)
+            self.absent = record_absent_variables()
+            self.redirection.install()
+            self.watch.install()
+            self.watch.active = True
+            self.environment.prepare()
+            self._run(self._look(facts), dont_mutate=True)
+        except BaseException as error:  # noqa: BLE001  # a stranger's code raises anything
+            if facts["fn_calls"] == 0 or not is_clean_exit(error):
+                return self._failure(error)
+        if facts["fn_calls"] == 0:
+            return self._failure(None)
+        gc.freeze()  # the application stays; later collections need not look through it
+        facts["kind"] = "started"
+        facts["origins"] = self.redirection.origins
+        facts["absent_variables"] = list(self.absent)
+        facts["other_dialects"] = self.redirection.other_dialects
+        facts["notes"] = self.environment.notes
+        return facts
+
+    def _look(self, facts: dict[str, Any]) -> Callable[..., Any]:
+        """Return a step function that yields no step and notes what env.py configured."""
+
+        def look(heads: Any, context: Any) -> list[Any]:
+            facts["fn_calls"] += 1
+            origin = origin_of(context.connection)
+            if origin is not None and origin not in facts["databases"]:
+                facts["databases"].append(origin)
+            facts["python"] = ".".join(str(part) for part in sys.version_info[:3])
+            facts["alembic"] = importlib.import_module("alembic").__version__
+            facts["sqlalchemy"] = importlib.import_module("sqlalchemy").__version__
+            facts["dialect"] = context.dialect.name
+            facts["driver"] = context.dialect.driver
+            facts["version_table"] = context.version_table
+            facts["version_table_schema"] = context.version_table_schema
+            facts["has_target_metadata"] = bool(metadatas_of(context))
+            facts["transaction_per_migration"] = bool(context._transaction_per_migration)
+            facts["transactional_ddl"] = bool(context.impl.transactional_ddl)
+            try:
+                self.environment.find_versions()
+            except BaseException as error:  # revision files run when loaded
+                if not self._is_revision_at_fault(error):
+                    raise
+                note = "the revision files could not all be loaded"
+                self.environment.notes.append(note)
+            return []
+
+        return look
+
+    def _is_revision_at_fault(self, error: BaseException) -> bool:
+        """Tell a broken revision file from an environment that lacks something."""
+        folders = self.environment.launch["version_folders"]
+        self.places.set_version_folders({os.path.realpath(folder) for folder in folders})
+        place = self.places.of_traceback(error)
+        if place is None or not self.places.is_revision(place[0]):
+            return False
+        if isinstance(error, ModuleNotFoundError) and error.name is not None:
+            return self.places.has_module(error.name)
+        return not self._variables_named(error)
+
+    def _failure(self, error: BaseException | None) -> dict[str, Any]:
+        missing = None
+        for link in () if error is None else chain_of(error):
+            if isinstance(link, ModuleNotFoundError):
+                missing = link.name
+        answer = {
+            "kind": "failed",
+            "fault": self._fault(error, missing),
+            "error": None if error is None else self.watch.describe(error),
+            "module": missing,
+            "variables": [] if error is None else self._variables_named(error),
+            "absent_variables": list(self.absent),
+            "other_dialects": self.redirection.other_dialects,
+            "drivers": self.redirection.drivers,
+        }
+        return answer
+
+    def _fault(self, error: BaseException | None, missing: str | None) -> str:
+        if error is None:
+            return "never connected"
+        if missing is not None:
+            return "missing module"
+        is_about_one = any(isinstance(e, KeyError) or is_validation(e) for e in chain_of(error))
+        if is_about_one and self._variables_named(error):
+            return "missing variable"
+        text = " ".join(str(link) for link in chain_of(error))
+        if "application context" in text or isinstance(error, NoFlaskApp):
+            return "no application context" if self.environment.app is None else "other"
+        if self.environment.wants_connection(error):
+            return "no connection"
+        if "requires an async driver" in text:
+            return "async driver"
+        if "event loop" in text or "AnyIO" in text:
+            return "event loop"
+        if self.redirection.other_dialects:
+            return "other dialect"
+        return "other"
+
+    def _variables_named(self, error: BaseException) -> list[str]:
+        """Return the variables whose absence an error is about, by name."""
+        names: list[str] = []
+        for link in chain_of(error):
+            if isinstance(link, KeyError) and link.args and link.args[0] in self.absent:
+                names.append(link.args[0])
+            elif is_validation(link):
+                names.extend(settings_named(link))
+        if not names and not isinstance(error, ModuleNotFoundError):
+            words = set(re.findall(r"\b[A-Z][A-Z0-9_]{3,}\b", str(error)))
+            names = [name for name in self.absent if name in words]
+        return list(dict.fromkeys(names))
+
+    def _run(self, function: Callable[..., Any], dont_mutate: bool) -> None:
+        try:
+            self.environment.run(function, dont_mutate)
+        finally:
+            self.watch.finish()
+            self.redirection.dispose()
+            gc.collect()
+
+    def run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Execute steps in one run of env.py, as `alembic upgrade heads` would."""
+        self.redirection.target = request["target"]
+        self.redirection.other_dialects = []
+        self.watch.reset(request["observe"])
+        steps = Steps(self.environment, self.watch, request["steps"])
+        error = None
+        try:
+            self._run(steps.function, dont_mutate=False)
+        except BaseException as raised:  # noqa: BLE001  # a stranger's code raises anything
+            error = steps.place(raised)
+        return {
+            "kind": "done",
+            "error": error,
+            "fn_calls": steps.fn_calls,
+            "fates": {str(number): fate for number, fate in self.watch.fates.items()},
+            "omitted": {str(step): count for step, count in self.watch.omitted.items()},
+            "other_dialects": self.redirection.other_dialects,
+        }
+
+    def stamp(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Set the version table without running anything."""
+        revisions = tuple(request["revisions"])
+
+        def steps(heads: Any, context: Any) -> Any:
+            return self.environment.script._stamp_revs(revisions or "base", heads)
+
+        return self._simple(request, steps, dont_mutate=False)
+
+    def drift(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask autogenerate what it would change, with env.py's own options."""
+        operations: list[str] = []
+        seen = {"metadata": False}
+
+        def compare(heads: Any, context: Any) -> list[Any]:
+            if metadatas_of(context):
+                seen["metadata"] = True
+                operations.extend(read_drift(context))
+            return []
+
+        answer = self._simple(request, compare, dont_mutate=True)
+        answer["operations"] = list(dict.fromkeys(operations)) if seen["metadata"] else None
+        return answer
+
+    def _simple(
+        self, request: dict[str, Any], function: Callable[..., Any], dont_mutate: bool
+    ) -> dict[str, Any]:
+        self.redirection.target = request["target"]
+        self.watch.reset(None)
+        calls = []
+
+        def counted(heads: Any, context: Any) -> Any:
+            calls.append(heads)
+            return function(heads, context)
+
+        error = None
+        try:
+            self._run(counted, dont_mutate)
+        except BaseException as raised:  # noqa: BLE001  # a stranger's code raises anything
+            if not is_clean_exit(raised):
+                error = self.watch.describe(raised)
+        return {"kind": "done", "error": error, "fn_calls": len(calls)}

@@ -1,0 +1,40 @@
+"""What the driver and a statement's text say of a connection's transaction."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+IDLE, IN_TRANSACTION, FAILED_TRANSACTION = "idle", "in transaction", "failed"
+
+
+def transaction_state(dbapi: Any) -> str:
+    """Return what the driver says of the connection's transaction."""
+    driver = getattr(dbapi, "_connection", dbapi)  # SQLAlchemy's async adapters
+    status = getattr(getattr(driver, "info", None), "transaction_status", None)
+    if status is not None:  # libpq's PQtransactionStatus
+        return {0: IDLE, 3: FAILED_TRANSACTION}.get(int(status), IN_TRANSACTION)
+    asks = getattr(driver, "is_in_transaction", None)  # asyncpg
+    if asks is not None:
+        return IN_TRANSACTION if asks() else IDLE
+    status = getattr(driver, "_transaction_status", None)  # pg8000: the protocol's letter
+    if isinstance(status, bytes):
+        return {b"I": IDLE, b"E": FAILED_TRANSACTION}.get(status, IN_TRANSACTION)
+    return IDLE if getattr(dbapi, "autocommit", False) else IN_TRANSACTION
+
+
+FIRST_VERB = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(commit|end|rollback|abort)\b(?!\s+(?:to|prepared|work\s+to))",
+    re.IGNORECASE | re.DOTALL,
+)
+LATER_VERB = re.compile(r";\s*(commit|rollback)\b(?!\s+(?:to|prepared))", re.IGNORECASE)
+
+
+def transaction_verb(sql: str) -> str | None:
+    """Return "commit" or "rollback" where a text ends the transaction."""
+    match = FIRST_VERB.match(sql)
+    if match is None and "$" not in sql:  # a function body may hold such words
+        match = LATER_VERB.search(sql)
+    if match is None:
+        return None
+    return "commit" if match.group(1).lower() in ("commit", "end") else "rollback"
