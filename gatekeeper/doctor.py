@@ -66,6 +66,7 @@ from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.postgres.target import TargetState, reach_target, read_target
 from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.probe.workspace import private_folders
+from gatekeeper.rehearsal.drift import find_unknown, list_tables
 from gatekeeper.rehearsal.rehearse import history_remedy, not_stamped
 from gatekeeper.rehearsal.stage import (
     Preparation,
@@ -530,10 +531,8 @@ def _see_models(stage: Stage, migrated: _Migrated | None) -> _Seen[None]:
             _IMPORT_MODELS,
             ExitCode.FAIL,
         )
-    snapshot = migrated.snapshot
-    partitions = snapshot.partitions  # autogenerate drops them whatever the models say
-    tables = [n for kind, n in sorted(snapshot.rows) if kind == "table" and n not in partitions]
-    unknown = [name for name in tables if f"drop table {name}" in operations]
+    tables = list_tables(migrated.snapshot)
+    unknown = find_unknown(tables, operations)
     if unknown:
         raise _Problem(
             f"`target_metadata` lacks {len(unknown)} of "

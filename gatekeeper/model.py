@@ -311,10 +311,14 @@ class Drift:
 
     Each entry is one sentence fragment with the user's own names, such as
     "add column public.users.email". `already` counts what differed at the base too.
+    `unknown` are those of the schema's `tables` that env.py's metadata lacks, as it did at
+    the base: nothing is known of their models.
     """
 
     operations: tuple[str, ...]
     already: int = 0
+    unknown: tuple[str, ...] = ()
+    tables: int = 0
 
 
 class ServerSource(enum.Enum):

@@ -26,6 +26,7 @@ from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.probe.protocol import Launch
+from gatekeeper.rehearsal.drift import judge_drift
 from gatekeeper.rehearsal.stage import (
     Preparation,
     Ran,
@@ -87,7 +88,7 @@ def _rehearse(
             clone = head.clone(database)
             deploy = _deploy(changes, head, clone)
             progress("Comparing the models with the schema")
-            drift = _drift(deploy, head, clone, base_stage, database)
+            drift = _drift(deploy, head, clone, base_stage, database, before)
         revisions = walk(head, line, changes.to_rehearse, changes.head_history, progress)
         if changes.is_audit:
             deploy = tuple(r.upgrade for r in revisions)
@@ -159,6 +160,7 @@ def _drift(
     deployed: Database,
     base_stage: _BaseStage,
     base: Database,
+    before: Snapshot,
 ) -> Drift | Skipped:
     """Return what the models want beyond the schema and did not want at the base."""
     if any(step.outcome is not Outcome.COMPLETED for step in deploy):
@@ -170,11 +172,10 @@ def _drift(
         return Drift(())
     try:
         stage = base_stage.open()
-        already = stage.probe.drift(target_of(stage.clone(base))).operations or ()
+        already = stage.probe.drift(target_of(stage.clone(base))).operations
     except ProbeError as error:
         return Skipped(f"the models of the base could not be read: {error.what}")
-    new = tuple(operation for operation in wanted if operation not in already)
-    return Drift(new, already=len(wanted) - len(new))
+    return judge_drift(wanted, head.snapshot(deployed), already, before)
 
 
 def _nothing_committed(

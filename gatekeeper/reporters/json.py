@@ -117,8 +117,11 @@ def _rehearsal(rehearsal: Rehearsal | NotRehearsed) -> dict[str, Any]:
 def _drift(drift: Drift | Skipped) -> dict[str, Any]:
     if isinstance(drift, Skipped):
         return {"outcome": "skipped", "reason": drift.reason, "operations": []}
-    outcome = "different" if drift.operations else "identical"
-    return {"outcome": outcome, "reason": None, "operations": list(drift.operations)}
+    outcome, reason = "different" if drift.operations else "identical", None
+    if drift.unknown:
+        reason = f"`target_metadata` lacks {len(drift.unknown)} of {drift.tables} tables"
+        outcome = "different" if drift.operations else "skipped"
+    return {"outcome": outcome, "reason": reason, "operations": list(drift.operations)}
 
 
 def _revision(changed: ChangedRevision, rehearsal: Rehearsal | NotRehearsed) -> dict[str, Any]:

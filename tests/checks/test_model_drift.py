@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gatekeeper.checks import model_drift
 from gatekeeper.model import Drift, Skipped
 from tests.build import NO_METADATA
-from tests.checks.ask import a_finding, adding, ask, sent
+from tests.checks.ask import a_finding, adding, ask, remedies, sent
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,24 @@ def test_clean(drift: Drift | Skipped, skipped: list[str]) -> None:
 def test_drift(operations: tuple[str, ...], words: str) -> None:
     expected = a_finding("model-drift", f"After the upgrade autogenerate would still: {words}", 8)
     assert ask(model_drift, adding(), sent(drift=Drift(operations))) == ([expected], [])
+
+
+def test_tables_that_the_metadata_lacks_are_skipped() -> None:
+    drift = Drift((), unknown=("public.b", "public.c"), tables=3)
+    reason = (
+        "env.py's `target_metadata` lacks 2 of 3 tables, so nothing is known of their models "
+        "(`public.b`, `public.c`): import the models in env.py, above `target_metadata`"
+    )
+    assert ask(model_drift, adding(), sent(drift=drift)) == ([], [reason])
+    expected = a_finding("model-drift", "After the upgrade autogenerate would still: `x`", 8)
+    assert ask(model_drift, adding(), sent(drift=replace(drift, operations=("x",)))) == (
+        [expected],
+        [reason],
+    )
+
+
+def test_the_remedy_of_a_table_without_a_model() -> None:
+    (remedy,) = remedies(model_drift, adding(), sent(drift=Drift(("drop table public.d",))))
+    assert remedy.startswith(
+        "A table that is to stay needs its model imported in env.py, above `target_metadata`. Take "
+    )

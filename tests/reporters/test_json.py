@@ -165,3 +165,11 @@ def test_too_much_is_cut_and_counted() -> None:
     assert got["left_out"] == {"revisions": 0, "statements": 5, "findings": 0}
     assert got["revisions"][0]["message"].endswith("m… (100,001 characters, cut)")
     assert got["findings"][0]["message"] == "?"
+
+
+def test_drift_where_the_metadata_lacks_tables() -> None:
+    drift = Drift((), unknown=("public.b", "public.c"), tables=3)
+    report = replace(story(), rehearsal=a_rehearsal(a_rehearsed(), drift=drift))
+    told = json.loads(render(report, CONTEXT))["rehearsal"]["drift"]
+    reason = "`target_metadata` lacks 2 of 3 tables"
+    assert told == {"outcome": "skipped", "reason": reason, "operations": []}

@@ -22,10 +22,12 @@ def read_drift(context: Any) -> list[str]:
     given = context.opts["target_metadata"]
     script = autogenerate.produce_migrations(context, given)
     schema = context.connection.dialect.default_schema_name
+    operations = list(flatten(script.upgrade_ops))
+    dropped = {table_of(each) for each in operations if is_drop(each)}
     return [
         sentence
-        for operation in flatten(script.upgrade_ops)
-        if not drops_version_table(operation, context)
+        for operation in operations
+        if operation_is_told(operation, dropped, context)
         for sentence in tell_operation(operation, schema)
     ]
 
@@ -38,10 +40,25 @@ def flatten(operations: Any) -> Iterator[Any]:
             yield operation
 
 
-def drops_version_table(operation: Any, context: Any) -> bool:
-    if type(operation).__name__ != "DropTableOp":
+def operation_is_told(operation: Any, dropped: set[Any], context: Any) -> bool:
+    """Tell whether an operation says something that no other one does.
+
+    The version table is Alembic's own, and with a table go its indexes.
+    """
+    table = table_of(operation)
+    if table is not None and table[1] == context.version_table:
         return False
-    return bool(operation.table_name == context.version_table)
+    return is_drop(operation) or table not in dropped
+
+
+def is_drop(operation: Any) -> bool:
+    return type(operation).__name__ == "DropTableOp"
+
+
+def table_of(operation: Any) -> Any:
+    """Return schema and name of the table that an operation works on, None without one."""
+    name = getattr(operation, "table_name", None)
+    return None if name is None else (getattr(operation, "schema", None), name)
 
 
 def tell_operation(operation: Any, default_schema: str) -> list[str]:
