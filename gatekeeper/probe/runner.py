@@ -531,7 +531,8 @@ def _notes(launch: Launch, attempt: Attempt, facts: ProbeFacts) -> tuple[str, ..
 
 def _tell(origin: Origin) -> str:
     if origin.host is None:
-        return f"{origin.dialect} {origin.database or 'in memory'}"
+        unnamed = "without a host" if origin.dialect == "postgresql" else "in memory"
+        return f"{origin.dialect} {origin.database or unnamed}"
     port = "" if origin.port is None else f":{origin.port}"
     return f"{origin.dialect} {origin.host}{port}/{origin.database or ''}"
 

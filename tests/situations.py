@@ -1,0 +1,237 @@
+"""The projects of `tests/projects`, each with the whole answer that a check must give.
+
+A situation is a folder with a real project and an `expected.yml`:
+
+    situation: one line that says what is special
+    new: [a002, a003]       # the revisions that the change adds; all else is at the base
+    request: {section: …}   # fields of the request, where it has any
+    needs: [asyncpg]        # what the project's Python must have, as requirements
+    python: ">=3.10"        # where the project's code asks for it
+    extensions: [citext]    # what the server must have
+    says: …                 # the answer; made anew with GATEKEEPER_REGENERATE=1
+
+A finding is check, severity, revision and line; of the checks in `TOLD` also the message.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from gatekeeper.errors import GatekeeperError
+from gatekeeper.model import Needs, NotRehearsed, Report, Severity, Status
+from gatekeeper.postgres.servers import Server
+from tests.build_git import GitRepository
+from tests.live import Files, check_repository, make_change
+
+PROJECTS = Path(__file__).parent / "projects"
+EXPECTED = "expected.yml"
+NAMES = tuple(sorted(p.name for p in PROJECTS.iterdir() if p.is_dir()))
+KEYS = {"situation", "new", "request", "needs", "python", "extensions", "says"}
+
+# What these say is the point of many situations, not only that they speak.
+TOLD = frozenset(
+    {
+        "downgrade-fails",
+        "downgrade-incomplete",
+        "model-drift",
+        "reupgrade-fails",
+        "silently-not-applied",
+        "upgrade-fails",
+    }
+)
+
+# The versions of the first note differ from environment to environment.
+VERSIONS = re.compile(r"PYTHON \(Python [^)]+\): given")
+
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One folder of `tests/projects` and what its `expected.yml` says of it."""
+
+    name: str
+    line: str
+    new: tuple[str, ...]
+    request: Mapping[str, Any]
+    needs: tuple[str, ...]
+    python: str
+    extensions: tuple[str, ...]
+    says: Answer
+
+    @property
+    def folder(self) -> Path:
+        return PROJECTS / self.name
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A project's Python: its version and its distributions with theirs."""
+
+    python: str
+    distributions: Mapping[str, str]
+
+
+def read_situation(name: str) -> Situation:
+    """Return what the folder's `expected.yml` says; a key that is not known is an error."""
+    path = PROJECTS / name / EXPECTED
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    unknown = set(document) - KEYS
+    assert not unknown, f"{path}: {unknown} is not known"
+    return Situation(
+        name=name,
+        line=document["situation"],
+        new=tuple(document["new"]),
+        request=document.get("request", {}),
+        needs=tuple(document.get("needs", ())),
+        python=document.get("python", ""),
+        extensions=tuple(document.get("extensions", ())),
+        says=document.get("says", {}),
+    )
+
+
+def project_files(situation: Situation) -> dict[str, bytes]:
+    """Return the files of the project, without what is only about it."""
+    folder = situation.folder
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != EXPECTED and path.suffix != ".pyc"
+    }
+
+
+def make_repository(root: Path, situation: Situation) -> GitRepository:
+    """Make the repository: everything but the new revisions on `main`, those on a branch."""
+    files = project_files(situation)
+    new: Files = {
+        path: text for path, text in files.items() if Path(path).name.startswith(situation.new)
+    }
+    assert len(new) == len(situation.new), f"{situation.name}: `new` finds {sorted(new)}"
+    return make_change(root, {p: t for p, t in files.items() if p not in new}, new)
+
+
+def answer_of(situation: Situation, root: Path, server: Server, python: Path) -> Answer:
+    """Check the situation's change as `gatekeeper check` would and return the answer."""
+    make_repository(root, situation)
+    try:
+        report = check_repository(root, server, python=str(python), **situation.request)
+    except GatekeeperError as error:
+        answer: Answer = {"exit": error.exit_code.value, "refused": error.sentence}
+    else:
+        answer = _told(report)
+    text = json.dumps(answer, ensure_ascii=False)
+    text = VERSIONS.sub("PYTHON: given", text.replace(str(python), "PYTHON"))
+    return json.loads(text.replace(str(root), "REPOSITORY"))
+
+
+def _told(report: Report) -> Answer:
+    answer: dict[str, Any] = {"verdict": report.verdict.value}
+    reasons: dict[tuple[str, str | None], list[str]] = {}
+    for result in report.checks:
+        if result.status in (Status.SKIPPED, Status.ERRORED):
+            reasons.setdefault((result.status.value, result.reason), []).append(result.check.id)
+    if isinstance(report.rehearsal, NotRehearsed):
+        answer["not rehearsed"] = report.rehearsal.reason
+        unknown = reasons.pop(("errored", report.rehearsal.reason))
+        assert set(unknown) == {
+            r.check.id for r in report.checks if r.check.needs is Needs.REHEARSAL
+        }
+    else:
+        answer["notes"] = list(report.rehearsal.project)
+    answer["findings"] = [
+        [f.check, _word(f.severity), f.revision, f.line, *([f.message] * (f.check in TOLD))]
+        for f in report.findings
+    ]
+    if reasons:
+        answer["not looked at"] = [
+            [status, checks, reason] for (status, reason), checks in reasons.items()
+        ]
+    return answer
+
+
+def _word(severity: Severity | None) -> str:
+    assert severity is not None
+    return severity.name.lower()
+
+
+def unmet_need(situation: Situation, environment: Environment) -> str | None:
+    """Return what the environment lacks for the situation, None where it has everything."""
+    if not SpecifierSet(situation.python).contains(environment.python):
+        return f"needs Python {situation.python}"
+    for text in situation.needs:
+        requirement = Requirement(text)
+        version = environment.distributions.get(requirement.name)
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
+            return f"needs {text}"
+    return None
+
+
+@functools.cache
+def read_environment(python: Path) -> Environment:
+    """Ask an interpreter for its version and what is installed for it."""
+    script = (
+        "import importlib.metadata as m, json, platform, re\n"
+        "name = lambda d: re.sub(r'[-_.]+', '-', d.metadata['Name']).lower()\n"
+        "found = {name(d): d.version for d in m.distributions()}\n"
+        "print(json.dumps([platform.python_version(), found]))\n"
+    )
+    answer = subprocess.run(
+        [python, "-I", "-c", script], check=True, capture_output=True, text=True
+    )
+    version, distributions = json.loads(answer.stdout)
+    return Environment(version, distributions)
+
+
+def lacking_extension(situation: Situation, server: Server) -> str | None:
+    """Return the first extension of the situation's that the server does not offer."""
+    offered = {name for (name,) in server.administer("SELECT name FROM pg_available_extensions")}
+    return next((e for e in situation.extensions if e not in offered), None)
+
+
+def is_regenerating() -> bool:
+    return "GATEKEEPER_REGENERATE" in os.environ
+
+
+def write_answer(situation: Situation, answer: Answer) -> None:
+    """Put the answer into the situation's file; what stands above it is kept as it is."""
+    path = situation.folder / EXPECTED
+    head = path.read_text(encoding="utf-8").split("\nsays:")[0].rstrip()
+    says = "".join(f"  {key}:{_yaml(value)}\n" for key, value in answer.items())
+    path.write_text(f"{head}\nsays:\n{says}", encoding="utf-8")
+
+
+def _yaml(value: Any) -> str:
+    """Return a value of an answer; of a list one item a line."""
+    if isinstance(value, list) and value:
+        return "".join(f"\n    - {_yaml_line(item)}" for item in value)
+    return f" {_yaml_line(value)}"
+
+
+def _yaml_line(value: Any) -> str:
+    text = yaml.safe_dump(value, allow_unicode=True, width=1_000_000, default_flow_style=True)
+    return text.removesuffix("...\n").rstrip()
+
+
+def render_table() -> str:
+    """Return `tests/projects/README.md`: every situation with its line."""
+    rows = "".join(f"| [`{name}`]({name}) | {read_situation(name).line} |\n" for name in NAMES)
+    return (
+        "# Situations\n\n"
+        "Each folder is a small real project and an `expected.yml` with the whole answer that a\n"
+        "check of it must give; `tests/situations.py` says what stands in that file. This table\n"
+        "is made of their first lines: `GATEKEEPER_REGENERATE=1 python -m pytest "
+        "tests/test_situations.py`.\n\n"
+        f"| folder | situation |\n|---|---|\n{rows}"
+    )

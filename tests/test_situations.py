@@ -1,0 +1,56 @@
+"""Every project of `tests/projects`, checked from end to end: the whole answer is compared."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from gatekeeper.postgres.servers import Server
+from tests import situations
+from tests.situations import (
+    EXPECTED,
+    NAMES,
+    PROJECTS,
+    answer_of,
+    is_regenerating,
+    lacking_extension,
+    read_environment,
+    read_situation,
+    render_table,
+    unmet_need,
+)
+
+PYTHON = Path(sys.executable)
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_check_says_all_of_it_and_nothing_else(name: str, server: Server, tmp_path: Path) -> None:
+    situation = read_situation(name)
+    reason = unmet_need(situation, read_environment(PYTHON))
+    if reason is not None:
+        pytest.skip(reason)
+    extension = lacking_extension(situation, server)
+    if extension is not None:
+        pytest.skip(f"the server has no extension `{extension}`")
+    answer = answer_of(situation, tmp_path / "repository", server, PYTHON)
+    if is_regenerating():
+        situations.write_answer(situation, answer)
+    assert answer == read_situation(name).says
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_situation_says_what_is_expected_of_it(name: str) -> None:
+    assert (PROJECTS / name / EXPECTED).is_file(), f"tests/projects/{name} has no {EXPECTED}"
+    situation = read_situation(name)
+    assert situation.says, f"tests/projects/{name}/{EXPECTED} has no answer"
+
+
+def test_the_table_of_situations_is_up_to_date() -> None:
+    path = PROJECTS / "README.md"
+    if is_regenerating():
+        path.write_text(render_table(), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == render_table()
