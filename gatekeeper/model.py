@@ -279,6 +279,8 @@ class RehearsedRevision:
     columns that the upgrade made, each with whether an INSERT must give it a value (NOT
     NULL without a default); None where the upgrade did not run to its end.
     `partitions_before` are the relations that inherit, each with what it inherits from.
+    `variation` is in what two runs of the upgrade from one schema differ; None where there
+    were no two.
     """
 
     revision: Revision
@@ -292,6 +294,7 @@ class RehearsedRevision:
     foreign_keys_before: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
     new_columns: Mapping[str, bool] | None = field(default=None, repr=False)
     partitions_before: Mapping[str, str] = field(default_factory=dict, repr=False)
+    variation: tuple[Difference, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -352,7 +355,8 @@ class Rehearsal:
     `deploy` holds the stairway's first upgrades. `relations_before` are the qualified
     names of the relations that existed at the base, `foreign_keys_before` their foreign
     keys (the referencing relation, the referenced one). `project` says how the project was
-    run (interpreter, variables that had to be set), one line each.
+    run (interpreter, variables that had to be set), one line each. `in_one_go` is in what the
+    deploy pass left another schema than the revisions one by one, where none of them varies.
     """
 
     server: ServerInfo
@@ -365,6 +369,7 @@ class Rehearsal:
     project: tuple[str, ...] = ()
     seconds: float = 0.0
     foreign_keys_before: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
+    in_one_go: tuple[Difference, ...] = ()
 
     def of(self, revision: str) -> RehearsedRevision | None:
         """Return the stairway of a revision, None where it was not rehearsed."""

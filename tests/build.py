@@ -136,6 +136,7 @@ def a_rehearsed(revision: Revision | None = None, **fields: Any) -> RehearsedRev
         "changes": (),
         "round_trip": (),
         "second_upgrade": (),
+        "variation": (),
     }
     return RehearsedRevision(**{**values, **fields})
 

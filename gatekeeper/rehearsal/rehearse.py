@@ -11,6 +11,7 @@ from gatekeeper.errors import DatabaseError, ProbeError
 from gatekeeper.model import (
     Change,
     ChangeSet,
+    Difference,
     Direction,
     Drift,
     NotRehearsed,
@@ -36,6 +37,7 @@ from gatekeeper.rehearsal.stage import (
     target_of,
 )
 from gatekeeper.rehearsal.stairway import Line, ancestors, walk
+from gatekeeper.rehearsal.variation import compare_runs
 
 # SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
 # table, object.
@@ -82,17 +84,28 @@ def _rehearse(
         line = Line(head, database, applied)
         before = line.snapshot
         deploy: tuple[Step, ...] = ()
+        deployed: Snapshot | None = None
         drift: Drift | Skipped = Skipped("in an audit there is no base to compare with")
         if not changes.is_audit:
             progress("Upgrading in one go, as a deployment would")
             clone = head.clone(database)
             deploy = _deploy(changes, head, clone)
+            if len(deploy) == len(changes.to_rehearse) and _is_complete(deploy):
+                deployed = head.snapshot(clone)
             progress("Comparing the models with the schema")
             drift = _drift(deploy, head, clone, base_stage, database, before)
-        revisions = walk(head, line, changes.to_rehearse, changes.head_history, progress)
+        walked = walk(head, line, changes.to_rehearse, changes.head_history, progress)
+
+        def base_again() -> Line:
+            progress("Running the history up to the base once more: two runs differ")
+            anew, applied, _ = _run_base(script, head, base_stage)
+            head.seed(anew)
+            return Line(head, anew, applied)
+
+        revisions, in_one_go = compare_runs(head, walked, deployed, before, base_again)
         if changes.is_audit:
             deploy = tuple(r.upgrade for r in revisions)
-        return _rehearsal(script, head, deploy, revisions, drift, before, started)
+        return _rehearsal(script, head, deploy, revisions, drift, before, started, in_one_go)
 
 
 class _BaseStage:
@@ -154,6 +167,10 @@ def _deploy(changes: ChangeSet, stage: Stage, database: Database) -> tuple[Step,
     return stage.run(database, added, Direction.UPGRADE).blamed_steps() if added else ()
 
 
+def _is_complete(steps: Sequence[Step]) -> bool:
+    return all(step.outcome is Outcome.COMPLETED for step in steps)
+
+
 def _drift(
     deploy: Sequence[Step],
     head: Stage,
@@ -163,7 +180,7 @@ def _drift(
     before: Snapshot,
 ) -> Drift | Skipped:
     """Return what the models want beyond the schema and did not want at the base."""
-    if any(step.outcome is not Outcome.COMPLETED for step in deploy):
+    if not _is_complete(deploy):
         return Skipped("the upgrade did not run to its end")
     wanted = head.probe.drift(target_of(deployed)).operations
     if wanted is None:
@@ -209,6 +226,7 @@ def _rehearsal(
     drift: Drift | Skipped,
     before: Snapshot,
     started: float,
+    in_one_go: tuple[Difference, ...] = (),
 ) -> Rehearsal:
     return Rehearsal(
         server=script.server.info,
@@ -221,6 +239,7 @@ def _rehearsal(
         project=stage.probe.facts.notes,
         seconds=time.monotonic() - started,
         foreign_keys_before=before.foreign_keys,
+        in_one_go=in_one_go,
     )
 
 

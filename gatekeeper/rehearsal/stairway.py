@@ -8,6 +8,7 @@ revision, and two defects that cancel each other are both seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from gatekeeper.errors import ProbeError
 from gatekeeper.model import (
@@ -32,18 +33,33 @@ class Line:
         self.snapshot = stage.snapshot(database)
 
 
+@dataclass(frozen=True)
+class Walked:
+    """The stairways in graph order; `after` has the schema after each first upgrade.
+
+    `last` is the schema with all of them applied; None where one did not run to its end or
+    the line had to be made anew on the way.
+    """
+
+    revisions: tuple[RehearsedRevision, ...]
+    after: tuple[Snapshot, ...]
+    last: Snapshot | None
+
+
 def walk(
     stage: Stage,
     line: Line,
     revisions: Sequence[Revision],
     history: Sequence[Revision],
     progress: Callable[[str], None],
-) -> tuple[RehearsedRevision, ...]:
+) -> Walked:
     """Return the stairways of the revisions, which are in graph order.
 
     `line` is the base's state, and is used up; `history` is the head's graph.
     """
     rehearsed: list[RehearsedRevision] = []
+    after: list[Snapshot] = []
+    is_one_line = True
     failed: dict[str, str] = {}
     at: Line | None = line
     for revision in revisions:
@@ -58,6 +74,7 @@ def walk(
             continue
         if at is None or not _fits(at, revision, history):
             at = _rebuild(stage, ancestors(revision, history), history)
+            is_one_line = False
         before = at.snapshot
         up = stage.run(at.database, [revision], Direction.UPGRADE)
         if up.failure is not None or not up.has_moved:
@@ -67,12 +84,14 @@ def walk(
             continue
         at.snapshot = stage.snapshot(at.database)
         at.applied.add(name)
+        after.append(at.snapshot)
         is_last = revision is revisions[-1]
         database = at.database if is_last else stage.clone(at.database)
         rehearsed.append(_down_and_up(stage, database, revision, up, before, at.snapshot))
         if not is_last:
             drop_database(database)
-    return tuple(rehearsed)
+    last = at.snapshot if at is not None and is_one_line and not failed else None
+    return Walked(tuple(rehearsed), tuple(after), last)
 
 
 def _down_and_up(

@@ -206,7 +206,8 @@ def test_the_whole_finding() -> None:
         Finding(
             check="policy-weakened",
             message="Compared with `.gatekeeper.yml` at the base, the change alters what its own "
-            "policy asks: `not-atomic`: error → warning; `index-not-concurrent`: error → warning.",
+            "policy asks: `not-atomic`: error → warning; `non-deterministic-migration`: error → "
+            "warning.",
             remedy="Put it back, or make it a change of its own, where reviewers see nothing else.",
             basis=Basis.READ,
             path=".gatekeeper.yml",
