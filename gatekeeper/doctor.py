@@ -54,9 +54,9 @@ from gatekeeper.pipeline import (
     Surroundings,
     choose_interpreter,
     copy_files,
-    environment_of,
     one_section,
     read_preparation,
+    with_settings,
 )
 from gatekeeper.policy.load import find_policy, load_policy
 from gatekeeper.policy.model import ProjectSettings
@@ -383,14 +383,9 @@ def _examine_environment(
     directory.chmod(0o711)  # the account of the probe passes through it
 
     def launch() -> Launch:
-        return Launch(
-            interpreter=interpreter,
-            checkout=copy_files(source.tree, directory / "head"),
-            project=source.project,
-            repository=source.repository.root,
-            environment=environment_of(request, rules.settings),
-            environ=surroundings.environ,
-        )
+        checkout = copy_files(source.tree, directory / "head")
+        plain = Launch(interpreter, checkout, source.project, source.repository.root)
+        return with_settings(plain, request, rules.settings, surroundings)
 
     stage = chart.look(
         Subject.ENVIRONMENT,
@@ -424,7 +419,8 @@ def _see_stage(stage: Stage) -> _Seen[Stage]:
 
 def _see_url(stage: Stage, environ: Mapping[str, str]) -> _Seen[None]:
     """Say whether `alembic` itself would know where to go; a rehearsal does without."""
-    unset = [name for name in stage.probe.variables if name not in environ]
+    variables = [name for name, _ in stage.probe.attempt.variables]
+    unset = [name for name in variables if name not in environ]
     if unset:
         example = "postgresql://USER:PASSWORD@localhost:5432/NAME"
         exports = [f"    export {n}={example if n.endswith('URL') else '…'}" for n in unset]
@@ -434,7 +430,7 @@ def _see_url(stage: Stage, environ: Mapping[str, str]) -> _Seen[None]:
             "needs it",
             "\n".join(["For your own database, here or in `.env`:\n", *exports]),
         )
-    if not stage.probe.variables and any(o.database is None for o in stage.probe.facts.databases):
+    if not variables and any(o.database is None for o in stage.probe.facts.databases):
         return _Seen(
             None,
             "none is set: a rehearsal fills it, `alembic` on your own database needs it",

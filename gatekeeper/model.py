@@ -324,6 +324,18 @@ class Drift:
     tables: int = 0
 
 
+class Way(enum.Enum):
+    """How env.py is started where the plain way is not enough and no variable says it."""
+
+    ASYNCPG = "asyncpg"  # the URL names the asynchronous driver
+    CONNECTION = "connection"  # given in `config.attributes`, as a caller would
+    BARE_FLASK_APP = "bare-flask-app"  # around the project's SQLAlchemy object
+    WORKER_THREAD = "worker-thread"  # of AnyIO
+    THREAD = "thread"  # without a running event loop
+    RUNNING_LOOP = "running-loop"  # inside `asyncio.run`
+    OTHER_DIALECT = "other-dialect"  # its URL is rewritten, and no variable sets it
+
+
 class ServerSource(enum.Enum):
     SERVICE = "service"  # given as a URL
     INSTALLED = "installed"  # binaries found on this machine

@@ -202,14 +202,9 @@ def _rehearse(
             directory.chmod(0o711)  # the account of the probe passes through it
 
             def launch(name: str, tree: Tree) -> Launch:
-                return Launch(
-                    interpreter=interpreter,
-                    checkout=copy_files(tree, directory / name),
-                    project=changes.project,
-                    repository=repository.root,
-                    environment=environment_of(request, policy.project),
-                    environ=surroundings.environ,
-                )
+                checkout = copy_files(tree, directory / name)
+                plain = Launch(interpreter, checkout, changes.project, repository.root)
+                return with_settings(plain, request, policy.project, surroundings)
 
             script = Script(
                 changes=changes,
@@ -234,6 +229,22 @@ def read_preparation(
         bootstrap=_sql_file(root, settings.bootstrap, "bootstrap"),
         stamp=settings.stamp,
         seed=_sql_file(root, request.seed or settings.seed, "seed"),
+    )
+
+
+def with_settings(
+    launch: Launch, request: Request, settings: ProjectSettings, surroundings: Surroundings
+) -> Launch:
+    """Return the launch with what the policy says of how the project is run."""
+    minutes = settings.timeout_minutes
+    return replace(
+        launch,
+        environment=environment_of(request, settings),
+        environ=surroundings.environ,
+        ways=settings.start,
+        arguments=settings.x,
+        home_files=settings.home,
+        timeout_seconds=launch.timeout_seconds if minutes is None else minutes * 60.0,
     )
 
 

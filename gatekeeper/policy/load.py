@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper.errors import ConfigError
-from gatekeeper.model import Attestation, Check, Severity
+from gatekeeper.model import Attestation, Check, Severity, Way
 from gatekeeper.policy.document import MAX_BYTES, Document, read_document
 from gatekeeper.policy.model import (
     Backup,
@@ -222,7 +222,11 @@ def _project(data: Mapping[str, Any]) -> ProjectSettings:
     return ProjectSettings(
         python=str(data["python"]) if "python" in data else None,
         install=data.get("install"),
-        env={name: _as_text(value) for name, value in data["env"].items()},
+        env=_texts(data["env"]),
+        start=tuple(Way(word) for word in data.get("start", ())),
+        x=_texts(data.get("x", {})),
+        home=data.get("home", {}),
+        timeout_minutes=data.get("timeout_minutes"),
         extensions=tuple(data.get("extensions", ())),
         bootstrap=data.get("bootstrap"),
         stamp=str(data["stamp"]) if "stamp" in data else None,
@@ -230,6 +234,10 @@ def _project(data: Mapping[str, Any]) -> ProjectSettings:
         seed=data.get("seed"),
         hook=data.get("hook"),
     )
+
+
+def _texts(values: Mapping[str, str | int | bool]) -> dict[str, str]:
+    return {name: _as_text(value) for name, value in values.items()}
 
 
 def _as_text(value: str | int | bool) -> str:

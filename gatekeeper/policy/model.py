@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gatekeeper.model import Attestation, Severity
+from gatekeeper.model import Attestation, Severity, Way
 
 OptionValue = int | str | bool
 
@@ -36,6 +36,10 @@ class ProjectSettings:
     python: str | None = None
     install: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    start: tuple[Way, ...] = ()
+    x: Mapping[str, str] = field(default_factory=dict)
+    home: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout_minutes: int | None = None
     extensions: tuple[str, ...] = ()
     bootstrap: str | None = None
     stamp: str | None = None

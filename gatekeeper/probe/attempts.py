@@ -6,45 +6,32 @@ on a database of its own. Nothing here runs anything.
 
 from __future__ import annotations
 
-import enum
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from gatekeeper.probe.protocol import Fault, ProbeFacts, StartFailure, Target
+from gatekeeper.model import Way
+from gatekeeper.probe import guesses
+from gatekeeper.probe.placeholders import PRIVATE_FOLDER, Placeholder, names_database
+from gatekeeper.probe.protocol import Fault, Kind, Launch, ProbeFacts, StartFailure, Wanted
 
-ATTEMPTS_AT_MOST = 6
+# Most need one or two. A project that reads its variables one by one needs one for each.
+ATTEMPTS_AT_MOST = 16
 
-
-class Piece(enum.Enum):
-    """Which part of the ephemeral database's address a variable is to hold."""
-
-    URL = "URL"
-    ASYNC_URL = "asyncpg URL"
-    HOST = "host"
-    PORT = "port"
-    USER = "user"
-    PASSWORD = "password"
-    DATABASE = "name"
-    CREDENTIALS = "user and password"
-    DRIVER = "kind"
-
-
-class FlaskApp(enum.Enum):
-    """Which application Flask-Migrate's env.py finds as `current_app`."""
-
-    OWN = "own"
-    BARE = "bare"
+_IN_ENV = "`project: {{env: {{{entries}}}}}`"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """How the project is started. `reasons` holds one line for each thing changed."""
+    """How the project is started. `reasons` holds one line for each thing changed.
 
-    variables: tuple[tuple[str, Piece], ...] = ()
-    prefers_async: bool = False
-    gives_connection: bool = False
-    flask: FlaskApp | None = None
+    The values of `variables` and `home_files` may hold placeholders. `guessed` are the
+    variables whose value is made up.
+    """
+
+    variables: tuple[tuple[str, str], ...] = ()
+    guessed: tuple[str, ...] = ()
+    ways: tuple[Way, ...] = ()
+    home_files: tuple[tuple[str, str], ...] = ()
     reasons: tuple[str, ...] = ()
 
 
@@ -56,43 +43,63 @@ class Stop:
     fix: str
 
 
+_WAYS = {
+    Fault.ASYNC_DRIVER: (
+        Way.ASYNCPG,
+        "env.py needs an asynchronous driver: asyncpg was chosen",
+    ),
+    Fault.NO_CONNECTION: (
+        Way.CONNECTION,
+        "env.py demands a Connection of its caller: one to the ephemeral database was given",
+    ),
+    Fault.WORKER_THREAD: (
+        Way.WORKER_THREAD,
+        "env.py wants to be run in a worker thread of AnyIO: it was",
+    ),
+    Fault.THREAD: (
+        Way.THREAD,
+        "an event loop runs already where env.py is run: it was run in a thread",
+    ),
+    Fault.RUNNING_LOOP: (
+        Way.RUNNING_LOOP,
+        "env.py wants a running event loop: it was run inside of one",
+    ),
+}
+
+
 def next_attempt(
-    attempt: Attempt, failure: StartFailure, environment: Collection[str], interpreter: str
+    attempt: Attempt, failure: StartFailure, launch: Launch, examples: Mapping[str, str]
 ) -> Attempt | Stop:
     """Return what to try after a failure, or why there is nothing left to try.
 
-    `environment` names the variables that are set already.
+    `examples` are values that the checkout's own files give to variables.
     """
     if failure.fault is Fault.MISSING_MODULE:
-        return _incomplete(failure, interpreter)
-    unknown = [name for name in failure.variables if piece_of(name) is None]
-    if failure.fault is Fault.MISSING_VARIABLE and unknown and attempt.flask is not FlaskApp.OWN:
-        return _ask_for(unknown, failure)
-    if failure.fault is Fault.ASYNC_DRIVER and not attempt.prefers_async:
-        return _changed(
-            attempt, "env.py needs an asynchronous driver: asyncpg was chosen", prefers_async=True
-        )
-    if failure.fault is Fault.NO_CONNECTION and not attempt.gives_connection:
-        return replace(
+        return _incomplete(failure, launch)
+    if failure.fault is Fault.MISSING_ARGUMENT:
+        return _ask_for_arguments(failure)
+    way = _WAYS.get(failure.fault)
+    if way is not None and way[0] not in attempt.ways:
+        return _with_way(attempt, *way)
+    following = (
+        _fill_wanted(attempt, _wanted(attempt, failure, launch), examples)
+        or _give_folder(attempt, failure, launch)
+        or _give_home_file(attempt, failure)
+        or _fill_database(attempt, failure.absent_variables, launch.environment)
+        or _flip(attempt, failure)
+    )
+    if following is not None:
+        return following
+    if launch.project.flask_migrate and Way.BARE_FLASK_APP not in attempt.ways:
+        return _with_way(
             attempt,
-            gives_connection=True,
-            reasons=(
-                *attempt.reasons,
-                "env.py demands a Connection of its caller: one to the ephemeral database was "
-                "given",
-            ),
-        )
-    names = [*failure.variables, *failure.absent_variables]
-    filled = _fill(attempt, names, environment)
-    if filled is not None:
-        return filled
-    if attempt.flask is FlaskApp.OWN:
-        return _changed(
-            attempt,
+            Way.BARE_FLASK_APP,
             "the application's own Flask object could not be made; a bare one took its place",
-            flask=FlaskApp.BARE,
         )
-    return _ask_for(unknown, failure) if unknown else _give_up(failure)
+    unknown = _without_value(_wanted(attempt, failure, launch), examples)
+    if unknown:
+        return _ask_for(unknown, failure)
+    return _give_up(attempt, failure)
 
 
 def attempt_after_success(
@@ -103,144 +110,244 @@ def attempt_after_success(
     A project whose default is SQLite often decides by it what a migration does; with its
     database variable set it would not.
     """
-    if not facts.other_dialects or attempt.variables:
+    if not facts.other_dialects or Way.OTHER_DIALECT in attempt.ways:
         return None
-    return _fill(attempt, facts.absent_variables, environment)
-
-
-def values_of(attempt: Attempt, target: Target) -> dict[str, str]:
-    """Return the environment variables that an attempt sets."""
-    return {name: _value(piece, target) for name, piece in attempt.variables}
-
-
-def piece_of(name: str) -> Piece | None:
-    """Tell what a variable wants by its name; None where it is not the database's."""
-    words = name.upper().split("_")
-    if not _names_a_database(words) or _EXCLUDED.intersection(words):
+    if any(names_database(value) for _, value in attempt.variables):
         return None
-    if name.upper().endswith(("_CMD", "_FILE", "_SECRET")):
+    return _fill_database(attempt, facts.absent_variables, environment)
+
+
+def without_variables(fallback: Attempt, tried: Attempt) -> Attempt:
+    """Return the attempt that went well before, once what was to be better has failed."""
+    names = [name for name, _ in tried.variables if name not in dict(fallback.variables)]
+    reason = "with " + ", ".join(names) + " set it does not start"
+    return _with_way(fallback, Way.OTHER_DIALECT, reason)
+
+
+# --- Variables -----------------------------------------------------------------------
+
+
+def _wanted(attempt: Attempt, failure: StartFailure, launch: Launch) -> list[Wanted]:
+    """Return the variables that the failure asks for and that have no value yet."""
+    wanted = list(failure.variables)
+    if failure.fault is Fault.SECRET and not wanted:
+        wanted = [Wanted(name) for name in guesses.secrets_among(failure.absent_variables)]
+    known = {name for name, _ in attempt.variables} | set(launch.environment)
+    return [each for each in wanted if each.name not in known]
+
+
+def _fill_wanted(
+    attempt: Attempt, wanted: list[Wanted], examples: Mapping[str, str]
+) -> Attempt | None:
+    """Set the variables that a failure names; None where one has no value that is right."""
+    if not wanted or _without_value(wanted, examples):
         return None
-    last = "_".join(words[-2:])
-    if words[-1] in _URL_WORDS or last in ("CONNECTION_STRING", "CONNECTION_URL"):
-        return Piece.ASYNC_URL if "ASYNC" in words else Piece.URL
-    return _PARTS.get(words[-1])
+    for each in wanted:
+        value = _value(each, examples)
+        assert value is not None
+        reason = None
+        if value == examples.get(each.name):
+            reason = f"{each.name} was unset; its value in the checkout's example was taken"
+        elif guesses.of_database(each.name) != value and not names_database(value):
+            attempt = replace(attempt, guessed=(*attempt.guessed, each.name))
+        attempt = _with_variable(attempt, each.name, value, reason)
+    return attempt
 
 
-_DATABASE_WORDS = frozenset(
-    {"DATABASE", "DB", "POSTGRES", "POSTGRESQL", "PG", "SQLALCHEMY", "SQL", "ALCHEMY"}
-)
-_GLUED = re.compile(r"^(DATABASE|DB|POSTGRES|PG)(URL|URI|DSN|HOST|PORT|USER|PASSWORD|NAME)$")
-_URL_WORDS = frozenset({"URL", "URI", "DSN", "CONN", "CONNECTION", "DATABASEURL", "DBURL"})
-_EXCLUDED = frozenset(
-    {"REDIS", "MONGO", "MONGODB", "MYSQL", "CLICKHOUSE", "VECTOR", "SSL", "TLS", "POOL"}
-    | {"TIMEOUT", "SCHEMA", "GEOLOCATION", "SQLITE", "REPLICA"}
-)
-_PARTS = {
-    "HOST": Piece.HOST,
-    "HOSTNAME": Piece.HOST,
-    "SERVER": Piece.HOST,
-    "PORT": Piece.PORT,
-    "USER": Piece.USER,
-    "USERNAME": Piece.USER,
-    "PASSWORD": Piece.PASSWORD,
-    "PASS": Piece.PASSWORD,
-    "PWD": Piece.PASSWORD,
-    "NAME": Piece.DATABASE,
-    "DB": Piece.DATABASE,
-    "DATABASE": Piece.DATABASE,
-    "CREDENTIALS": Piece.CREDENTIALS,
-    "ENGINE": Piece.DRIVER,
-    "TYPE": Piece.DRIVER,
-    "DRIVER": Piece.DRIVER,
-}
+def _value(wanted: Wanted, examples: Mapping[str, str]) -> str | None:
+    of_database = None if wanted.kind is Kind.OTHER else guesses.of_database(wanted.name)
+    return of_database or examples.get(wanted.name) or guesses.made_up(wanted)
 
 
-def _names_a_database(words: list[str]) -> bool:
-    return bool(_DATABASE_WORDS.intersection(words)) or words[-1] in ("DATABASEURL", "DBURL")
+def _without_value(wanted: list[Wanted], examples: Mapping[str, str]) -> list[str]:
+    return [each.name for each in wanted if _value(each, examples) is None]
 
 
-def _fill(attempt: Attempt, names: Collection[str], environment: Collection[str]) -> Attempt | None:
+def _fill_database(
+    attempt: Attempt, names: Collection[str], environment: Collection[str]
+) -> Attempt | None:
     """Set the URLs first and the parts only after that: parts guess more."""
     known = {name for name, _ in attempt.variables} | set(environment)
     wanted = {
-        name: piece for name in names if name not in known and (piece := piece_of(name)) is not None
+        name: value
+        for name in names
+        if name not in known and (value := guesses.of_database(name)) is not None
     }
-    urls = {n: p for n, p in wanted.items() if p in (Piece.URL, Piece.ASYNC_URL)}
-    chosen = urls or wanted
-    if not chosen:
+    urls = {name: value for name, value in wanted.items() if value in guesses.URLS}
+    if not wanted:
         return None
-    reasons = tuple(
-        f"{name} was unset; set to the ephemeral database"
-        + ("" if piece in (Piece.URL, Piece.ASYNC_URL) else f"'s {piece.value}")
-        for name, piece in chosen.items()
-    )
-    return replace(
-        attempt,
-        variables=(*attempt.variables, *chosen.items()),
-        reasons=(*attempt.reasons, *reasons),
-    )
+    for name, value in (urls or wanted).items():
+        attempt = _with_variable(attempt, name, value)
+    return attempt
 
 
-def _changed(
-    attempt: Attempt, reason: str, *, prefers_async: bool = False, flask: FlaskApp | None = None
-) -> Attempt:
+def _flip(attempt: Attempt, failure: StartFailure) -> Attempt | None:
+    """Set the made-up booleans to true, those that the error names or else all."""
+    off = [name for name, value in attempt.variables if value == "false"]
+    off = [name for name in off if name in attempt.guessed]
+    text = "" if failure.error is None else failure.error.message.upper()
+    named = [name for name in off if name.upper() in text] or off
+    if not named or failure.variables:
+        return None
+    variables = tuple((n, "true" if n in named else value) for n, value in attempt.variables)
+    reason = f"with {', '.join(named)} false it does not start: set to true"
+    return replace(attempt, variables=variables, reasons=(*attempt.reasons, reason))
+
+
+def _give_folder(attempt: Attempt, failure: StartFailure, launch: Launch) -> Attempt | None:
+    if failure.fault is not Fault.CLOSED_PATH or failure.path is None:
+        return None
+    known = {name for name, _ in attempt.variables} | set(launch.environment)
+    absent = [name for name in failure.absent_variables if name not in known]
+    names = guesses.folders_among(absent, failure.path)
+    for name in names:
+        reason = f"{failure.path} could not be had; {name} was set to a private folder"
+        attempt = _with_variable(attempt, name, PRIVATE_FOLDER, reason)
+    return attempt if names else None
+
+
+def _give_home_file(attempt: Attempt, failure: StartFailure) -> Attempt | None:
+    """Give the file that is read in the home directory the database's URL."""
+    path = failure.path
+    if failure.fault is not Fault.HOME_FILE or path is None or path in dict(attempt.home_files):
+        return None
+    reason = f"~/{path} is not there; one with the ephemeral database's URL was given"
     return replace(
         attempt,
-        prefers_async=prefers_async or attempt.prefers_async,
-        flask=flask or attempt.flask,
+        home_files=(*attempt.home_files, (path, Placeholder.URL.value)),
         reasons=(*attempt.reasons, reason),
     )
 
 
-def _value(piece: Piece, target: Target) -> str:
-    address = f"{target.user}:{target.password}@{target.host}:{target.port}/{target.database}"
-    return {
-        Piece.URL: f"postgresql://{address}",
-        Piece.ASYNC_URL: f"postgresql+asyncpg://{address}",
-        Piece.HOST: target.host,
-        Piece.PORT: str(target.port),
-        Piece.USER: target.user,
-        Piece.PASSWORD: target.password,
-        Piece.DATABASE: target.database,
-        Piece.CREDENTIALS: f"{target.user}:{target.password}",
-        Piece.DRIVER: "postgres",
-    }[piece]
+def _with_variable(attempt: Attempt, name: str, value: str, reason: str | None = None) -> Attempt:
+    return replace(
+        attempt,
+        variables=(*attempt.variables, (name, value)),
+        reasons=(*attempt.reasons, reason or f"{name} was unset; set to {_spoken(value)}"),
+    )
 
 
-def _incomplete(failure: StartFailure, interpreter: str) -> Stop:
+def _spoken(value: str) -> str:
+    if value in guesses.URLS:
+        return "the ephemeral database"
+    parts = {
+        Placeholder.HOST.value: "host",
+        Placeholder.PORT.value: "port",
+        Placeholder.USER.value: "user",
+        Placeholder.PASSWORD.value: "password",
+        Placeholder.NAME.value: "name",
+        f"{Placeholder.USER.value}:{Placeholder.PASSWORD.value}": "user and password",
+        "postgres": "kind",
+    }
+    if value in parts:
+        return f"the ephemeral database's {parts[value]}"
+    if value == PRIVATE_FOLDER:
+        return "a private folder"
+    return f"the made-up `{value if value != guesses.SECRET else value[:6] + '…'}`"
+
+
+def _with_way(attempt: Attempt, way: Way, reason: str) -> Attempt:
+    return replace(attempt, ways=(*attempt.ways, way), reasons=(*attempt.reasons, reason))
+
+
+# --- What a person has to do ---------------------------------------------------------
+
+
+def _incomplete(failure: StartFailure, launch: Launch) -> Stop:
+    package = (failure.module or "").partition(".")[0]
     return Stop(
-        f"the environment of {interpreter} is incomplete: it cannot import `{failure.module}`",
-        "Install the project's dependencies there, or name the interpreter that has them "
-        "with `--python PATH`.",
+        f"the environment of {launch.interpreter.path} is incomplete: it cannot import "
+        f"`{failure.module}`",
+        _completion(launch.interpreter.made_from, package),
+    )
+
+
+def _completion(made_from: str | None, package: str) -> str:
+    if made_from is None:
+        return (
+            "Install the project's dependencies there, or name the interpreter that has them "
+            "with `--python PATH`."
+        )
+    told = f"It was made from {made_from}: add the package that has `{package}` there"
+    if " " in made_from:  # a command, and no file
+        return f"{told}, such as ` && pip install {package}`."
+    file = f"-r {made_from}" if made_from.endswith(".txt") else "."
+    return f"{told}, or in the policy file: `project: {{install: pip install {file} {package}}}`"
+
+
+def _ask_for_arguments(failure: StartFailure) -> Stop:
+    named = ", ".join(f"`-x {name}=…`" for name in failure.arguments)
+    return Stop(
+        f"env.py demands the argument {named}{_reason(failure)}",
+        f"Give it in the policy file: `project: {{x: {{{_entries(failure.arguments)}}}}}`",
     )
 
 
 def _ask_for(names: list[str], failure: StartFailure) -> Stop:
     listed = ", ".join(f"`{name}`" for name in names)
-    entries = ", ".join(f"{name}: …" for name in names)
     return Stop(
         f"the project does not start without {listed}{_reason(failure)}",
-        f"Give a value to the project's code in the policy file: `project: {{env: {{{entries}}}}}`",
+        "Give a value to the project's code in the policy file: "
+        + _IN_ENV.format(entries=_entries(names)),
     )
 
 
-def _give_up(failure: StartFailure) -> Stop:
+def _entries(names: Iterable[str]) -> str:
+    return ", ".join(f"{name}: …" for name in names)
+
+
+def _give_up(attempt: Attempt, failure: StartFailure) -> Stop:
+    if attempt.guessed:
+        listed = ", ".join(f"`{name}`" for name in attempt.guessed)
+        return Stop(
+            f"the project starts with a made-up value of {listed} no further than to"
+            f"{_reason(failure) or ' an env.py that runs no migrations'}",
+            "Give the right value in the policy file: "
+            + _IN_ENV.format(entries=_entries(attempt.guessed)),
+        )
     if failure.fault is Fault.NEVER_CONNECTED:
         return Stop(
             "env.py came to its end without running migrations on any connection",
             "Look at what env.py needs before it calls `context.run_migrations()`; variables go "
-            "into the policy file: `project: {env: {NAME: …}}`",
+            "into the policy file: `project: {env: {NAME: …}}`" + _arguments_hint(failure),
         )
     if failure.fault is Fault.NO_APP_CONTEXT:
         return Stop(
             f"env.py needs a Flask application and none was found{_reason(failure)}",
             "Name it as `flask` would take it: `project: {env: {FLASK_APP: package.module:app}}`",
         )
+    if failure.fault is Fault.HOME_FILE:
+        return Stop(
+            f"env.py cannot use a made-up ~/{failure.path}{_reason(failure)}",
+            "Give the file in the policy file; `{database_url}` and the like are filled in: "
+            f"`project: {{home: {{{failure.path}: …}}}}`",
+        )
+    if failure.fault is Fault.CLOSED_PATH:
+        return Stop(
+            f"the project's code cannot have {failure.path}{_reason(failure)}",
+            "Name a place of its own in the policy file, by the variable that leads there: "
+            f"`project: {{env: {{NAME: '{PRIVATE_FOLDER}'}}}}`",
+        )
     return Stop(
         f"env.py could not be run{_reason(failure)}",
         "Check that `alembic current` works with the project's own environment; variables that "
-        "it needs go into the policy file: `project: {env: {NAME: …}}`",
+        "it needs go into the policy file: `project: {env: {NAME: …}}`"
+        + _arguments_hint(failure)
+        + _git_hint(failure),
     )
+
+
+def _arguments_hint(failure: StartFailure) -> str:
+    if not failure.arguments:
+        return ""
+    return f"; arguments of `-x` as well: `project: {{x: {{{_entries(failure.arguments)}}}}}`"
+
+
+def _git_hint(failure: StartFailure) -> str:
+    error = failure.error
+    if error is None or "git" not in error.message:
+        return ""
+    return ". The code runs on a copy of the files, without git's history"
 
 
 def _reason(failure: StartFailure) -> str:

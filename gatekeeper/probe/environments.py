@@ -137,7 +137,9 @@ def _provide(
         told += f" for {request.asked_by}"
     with _locked(place.lock):
         if place.is_whole():
-            return Interpreter(place.python, f"made by an earlier run from {told}")
+            return Interpreter(
+                place.python, f"made by an earlier run from {told}", _spoken(dependencies)
+            )
         progress(f"Installing the project's dependencies ({_spoken(dependencies)})")
         place.clear()
         try:
@@ -146,7 +148,7 @@ def _provide(
             place.clear()
             raise
         place.finish(told)
-    return Interpreter(place.python, f"made from {told}")
+    return Interpreter(place.python, f"made from {told}", _spoken(dependencies))
 
 
 def _spoken(dependencies: Dependencies) -> str:

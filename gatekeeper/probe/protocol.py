@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gatekeeper.model import Direction, Project, StepError
+from gatekeeper.model import Direction, Project, StepError, Way
 
 T = TypeVar("T")
 
@@ -36,10 +36,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Interpreter:
-    """The Python that has the project's dependencies and how it was found."""
+    """The Python that has the project's dependencies and how it was found.
+
+    `made_from` is the file or command whose dependencies gatekeeper installed.
+    """
 
     path: Path
     reason: str
+    made_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ class Launch:
     it, and it is given to the account that runs it. `repository` is where the user's own
     copy lies; import paths that an editable installation points there are turned to
     `checkout`. `environment` is the policy's `project.env`; of gatekeeper's own `environ`
-    a few harmless variables are passed on.
+    a few harmless variables are passed on. `ways`, `arguments` (Alembic's `-x`) and
+    `home_files` are what else the policy says; values of `environment` and `home_files` may
+    hold placeholders.
     """
 
     interpreter: Interpreter
@@ -59,6 +65,9 @@ class Launch:
     repository: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ways: tuple[Way, ...] = ()
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    home_files: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_seconds: float = 600.0
 
 
@@ -195,8 +204,37 @@ class Fault(enum.Enum):
     ASYNC_DRIVER = "async driver"
     NO_CONNECTION = "no connection"
     NO_APP_CONTEXT = "no application context"
-    LOOP = "event loop"
+    WORKER_THREAD = "worker thread"
+    THREAD = "thread"
+    RUNNING_LOOP = "running loop"
+    MISSING_ARGUMENT = "missing argument"
+    CLOSED_PATH = "closed path"
+    HOME_FILE = "home file"
+    SECRET = "secret"
     OTHER = "other"
+
+
+class Kind(enum.Enum):
+    """What a missing variable is parsed as."""
+
+    TEXT = "text"
+    SECRET = "secret"
+    BOOL = "bool"
+    INT = "int"
+    FLOAT = "float"
+    URL = "url"
+    EMAIL = "email"
+    FOLDER = "folder"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A variable that a failure asks for; `scheme` is a URL's where only some will do."""
+
+    name: str
+    kind: Kind = Kind.TEXT
+    scheme: str | None = None
 
 
 @dataclass(frozen=True)
@@ -204,16 +242,20 @@ class StartFailure:
     """A dry run that failed: the error and what was seen on the way.
 
     `module` is the name that could not be imported; `variables` are the recorded absent
-    environment variables that the error names.
+    environment variables that the error names. `path` is a file or folder outside the
+    checkout that could not be had, in the home directory relative to it. `arguments` are
+    those of `-x` that env.py reads and nobody has given.
     """
 
     fault: Fault
     error: StepError | None
     module: str | None
-    variables: tuple[str, ...]
+    variables: tuple[Wanted, ...]
     absent_variables: tuple[str, ...]
     other_dialects: tuple[str, ...]
     drivers: tuple[str, ...]
+    path: str | None = None
+    arguments: tuple[str, ...] = ()
 
 
 class ProtocolError(Exception):
@@ -301,7 +343,7 @@ def read_facts(message: Mapping[str, Any]) -> ProbeFacts:
         transactional_ddl=read(message, "transactional_ddl", bool),
         fn_calls=read(message, "fn_calls", int),
         origins=tuple(_read_origin(entry) for entry in read(message, "origins", list)),
-        absent_variables=read_texts(message, "absent_variables"),
+        absent_variables=_read_names(message, "absent_variables"),
         other_dialects=read_texts(message, "other_dialects"),
         notes=read_texts(message, "notes"),
         databases=tuple(_read_origin(entry) for entry in read(message, "databases", list)),
@@ -343,10 +385,32 @@ def read_start_failure(message: Mapping[str, Any]) -> StartFailure:
         fault=_read_enum(Fault, read(message, "fault", str)),
         error=read_error(message.get("error")),
         module=optional(message, "module", str),
-        variables=read_texts(message, "variables"),
-        absent_variables=read_texts(message, "absent_variables"),
+        variables=tuple(_read_wanted(entry) for entry in read(message, "variables", list)),
+        absent_variables=_read_names(message, "absent_variables"),
         other_dialects=read_texts(message, "other_dialects"),
         drivers=read_texts(message, "drivers"),
+        path=optional(message, "path", str),
+        arguments=read_texts(message, "arguments"),
+    )
+
+
+def _read_names(message: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    return tuple(_as_name(name) for name in read_texts(message, key))
+
+
+def _as_name(name: str) -> str:
+    """Return the name of a variable, which may stand in an environment and in a sentence."""
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ProtocolError(f"{name!r} names no variable")
+    return name
+
+
+def _read_wanted(entry: object) -> Wanted:
+    message = _as_object(entry)
+    return Wanted(
+        name=_as_name(read(message, "name", str)),
+        kind=_read_enum(Kind, read(message, "kind", str)),
+        scheme=optional(message, "scheme", str),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import selectors
@@ -16,18 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper.errors import MissingModule, ProbeError
-from gatekeeper.model import StepError
+from gatekeeper.model import Project, StepError, Way
 from gatekeeper.probe import inside, layout, protocol
 from gatekeeper.probe.attempts import (
     ATTEMPTS_AT_MOST,
     Attempt,
-    FlaskApp,
     Stop,
     attempt_after_success,
     next_attempt,
-    values_of,
+    without_variables,
 )
+from gatekeeper.probe.examples import read_examples
 from gatekeeper.probe.interpreter import editable_folders
+from gatekeeper.probe.placeholders import fill
 from gatekeeper.probe.protocol import (
     Fate,
     Launch,
@@ -52,19 +54,18 @@ LINE_AT_MOST = 64 * 1024 * 1024
 LINES_SHOWN = 8
 CHUNK = 64 * 1024
 SECONDS_TO_FINISH = 5.0
+_LOOPS = (Way.WORKER_THREAD, Way.THREAD, Way.RUNNING_LOOP)
 
 
 class Probe:
     """A project's environment that has been started and answers requests.
 
-    `variables` names what had to be set for it, beyond what the policy file sets.
+    `attempt` is the one that went well.
     """
 
-    def __init__(
-        self, process: _Process, facts: ProbeFacts, variables: tuple[str, ...], where: str
-    ) -> None:
+    def __init__(self, process: _Process, facts: ProbeFacts, attempt: Attempt, where: str) -> None:
         self.facts = facts
-        self.variables = variables
+        self.attempt = attempt
         self._process = process
         self._where = where
 
@@ -135,7 +136,10 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
     Each attempt has a process and a database of its own: what the failed one imported or
     wrote would spoil the next.
     """
-    attempt = Attempt(flask=FlaskApp.OWN if launch.project.flask_migrate else None)
+    attempt = Attempt(ways=launch.ways, home_files=tuple(launch.home_files.items()))
+    examples = read_examples(
+        layout.working_directory(launch.checkout, launch.project), launch.checkout
+    )
     fallback: Attempt | None = None
     for _ in range(ATTEMPTS_AT_MOST):
         with contextlib.ExitStack() as stack:
@@ -149,17 +153,15 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
                 )
                 if better is None:
                     facts = replace(outcome, notes=_notes(launch, attempt, outcome))
-                    names = tuple(name for name, _ in attempt.variables)
-                    yield Probe(process, facts, names, _where(launch))
+                    yield Probe(process, facts, attempt, _where(launch))
                     process.finish()
                     return
                 fallback, attempt = attempt, better
                 continue
         if fallback is not None:
-            reason = "with " + ", ".join(n for n, _ in attempt.variables) + " set it does not start"
-            attempt = replace(fallback, reasons=(*fallback.reasons, reason))
+            attempt = without_variables(fallback, attempt)
             continue
-        following = next_attempt(attempt, outcome, launch.environment, str(launch.interpreter.path))
+        following = next_attempt(attempt, outcome, launch, examples)
         if isinstance(following, Stop):
             raise _stopped(following, outcome, attempt, launch)
         attempt = following
@@ -173,7 +175,8 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
 def _start(
     stack: contextlib.ExitStack, launch: Launch, attempt: Attempt, target: Target
 ) -> tuple[_Process, ProbeFacts | StartFailure]:
-    variables = {**values_of(attempt, target), **launch.environment}
+    texts = {**dict(attempt.variables), **launch.environment}
+    variables = {name: fill(text, target) for name, text in texts.items()}
     sandbox = stack.enter_context(
         open_sandbox(
             launch.interpreter.path,
@@ -185,7 +188,9 @@ def _start(
     )
     # The project's account may not be able to read where gatekeeper is installed.
     _copy_inside(sandbox.private / PACKAGE)
-    secrets = (*variables.values(), target.password)
+    for name, text in attempt.home_files:
+        _write_home_file(sandbox.private / "home", name, fill(text, target))
+    secrets = (*launch.environment.values(), target.password)
     popen = subprocess.Popen(
         [*sandbox.command, str(sandbox.interpreter), "-B", "-m", PACKAGE],
         stdin=subprocess.PIPE,
@@ -214,6 +219,14 @@ def _copy_inside(folder: Path) -> None:
         (folder / file.name).chmod(0o644)
 
 
+def _write_home_file(home: Path, name: str, text: str) -> None:
+    path = home / name
+    if not path.resolve().is_relative_to(home.resolve()):
+        raise ProtocolError(f"{name!r} lies outside of the home directory")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def _start_message(launch: Launch, attempt: Attempt, target: Target) -> dict[str, Any]:
     checkout, project = launch.checkout.resolve(), launch.project
     script_location = checkout / project.script_location
@@ -232,10 +245,18 @@ def _start_message(launch: Launch, attempt: Attempt, target: Target) -> dict[str
         "working_directory": str(layout.working_directory(checkout, project)),
         "import_paths": [str(path) for path in layout.import_paths(checkout, project)],
         "editable_paths": _editable_paths(launch, checkout),
-        "flask": None if attempt.flask is None else attempt.flask.value,
-        "prefers_async": attempt.prefers_async,
-        "gives_connection": attempt.gives_connection,
+        "flask": _flask(project, attempt),
+        "prefers_async": Way.ASYNCPG in attempt.ways,
+        "gives_connection": Way.CONNECTION in attempt.ways,
+        "loop": next((way.value for way in attempt.ways if way in _LOOPS), None),
+        "arguments": dict(launch.arguments),
     }
+
+
+def _flask(project: Project, attempt: Attempt) -> str | None:
+    if not project.flask_migrate:
+        return None
+    return "bare" if Way.BARE_FLASK_APP in attempt.ways else "own"
 
 
 def _editable_paths(launch: Launch, checkout: Path) -> list[str]:
@@ -377,14 +398,19 @@ class _Process:
                 del self._output[:-OUTPUT_KEPT]
 
     def _late(self) -> ProbeError:
-        return self._ended(f"did not answer within {self._timeout_seconds:.0f} seconds")
+        minutes = math.ceil(self._timeout_seconds / 60) * 2
+        return self._ended(
+            f"did not answer within {self._timeout_seconds:.0f} seconds",
+            " Where it needs longer than that, say so in the policy file: "
+            f"`project: {{timeout_minutes: {minutes}}}`",
+        )
 
-    def _ended(self, what: str) -> ProbeError:
+    def _ended(self, what: str, fix: str = "") -> ProbeError:
         return ProbeError(
             f"the project's process {what}{self.last_lines()}",
             where=self._where,
             fix="Run `alembic upgrade head` on an empty database in the project's own "
-            "environment to see where it stops.",
+            f"environment to see where it stops.{fix}",
         )
 
     def last_lines(self) -> str:

@@ -31,9 +31,11 @@ from pathlib import Path
 from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import ProbeError
 from gatekeeper.probe.interpreter import editable_folders
+from gatekeeper.probe.placeholders import PRIVATE_FOLDER
 from gatekeeper.probe.workspace import keep_closed, private_folders, without_needed
 
 PASSED_ON = ("LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PRIVATE = ("home", "tmp", "files")
 KILL_ROUNDS = 20
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
@@ -51,7 +53,8 @@ class Sandbox:
     """How to start a process: put `command` in front of the program's own.
 
     `interpreter` is the project's, by a path that the process can see. `private` holds the
-    process's home, its temporary folder and what gatekeeper gives it to read; its path in
+    process's home, its temporary folder, one for files that it keeps elsewhere (in variables
+    `{private_folder}`) and what gatekeeper gives it to read; its path in
     the environment marks every process that descends from it.
     """
 
@@ -79,7 +82,7 @@ def open_sandbox(
         open_run_directory("gatekeeper-probe-", _shared_folder(account, hidden)) as private,
         contextlib.ExitStack() as stack,
     ):
-        for name in ("home", "tmp"):
+        for name in PRIVATE:
             (private / name).mkdir()
         if account is None:
             command = _as_ourselves()
@@ -94,8 +97,8 @@ def open_sandbox(
                 for folder in without_needed(hidden, used):
                     stack.enter_context(keep_closed(folder, account.uid))
             private.chmod(0o755)
-            hand_over(private / "home", account)
-            hand_over(private / "tmp", account)
+            for name in PRIVATE:
+                hand_over(private / name, account)
             hand_over(checkout, account)
         adopt_orphans()
         others = set(_children())
@@ -144,7 +147,10 @@ def _environment(
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",
-        **variables,
+        **{
+            name: value.replace(PRIVATE_FOLDER, str(private / "files"))
+            for name, value in variables.items()
+        },
         "TMPDIR": str(private / "tmp"),
     }
 

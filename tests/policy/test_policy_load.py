@@ -10,7 +10,7 @@ import pytest
 
 from gatekeeper.checks import ALL
 from gatekeeper.errors import ConfigError
-from gatekeeper.model import Attestation, Severity
+from gatekeeper.model import Attestation, Severity, Way
 from gatekeeper.policy import waivers, weakening
 from gatekeeper.policy.document import read_document
 from gatekeeper.policy.load import find_policy, load_policy
@@ -196,6 +196,10 @@ project:
   python: 3.10
   install: pip install -r requirements.txt
   env: {SECRET_KEY: dummy, PORT: 80, DEBUG: true, MODE: on, RATIO: 0.50}
+  start: [asyncpg, worker-thread]
+  x: {tenant: a, shard: 1}
+  home: {.shop/url: "{database_url}"}
+  timeout_minutes: 20
   extensions: [citext]
   bootstrap: db/bootstrap.sql
   stamp: 0012
@@ -245,6 +249,10 @@ environments:
                 "MODE": "on",
                 "RATIO": "0.50",
             },
+            start=(Way.ASYNCPG, Way.WORKER_THREAD),
+            x={"tenant": "a", "shard": "1"},
+            home={".shop/url": "{database_url}"},
+            timeout_minutes=20,
             extensions=("citext",),
             bootstrap="db/bootstrap.sql",
             stamp="0012",
@@ -500,6 +508,21 @@ def test_variables_for_the_project_are_not_shown() -> None:
             2,
             '`project.install` is `""`.\nAllowed: a text that is not empty.',
             id="an empty command",
+        ),
+        pytest.param(
+            "project:\n  start: [thread, asyncio]\n",
+            2,
+            "`project.start[1]` is `asyncio`.\nAllowed: `asyncpg`, `connection`,"
+            " `bare-flask-app`, `worker-thread`, `thread`, `running-loop`, `other-dialect`."
+            " Did you mean `asyncpg`?",
+            id="a way to start that is none",
+        ),
+        pytest.param(
+            "project:\n  home: {../../etc/passwd: x}\n",
+            2,
+            "`project.home.../../etc/passwd` is `../../etc/passwd`.\n"
+            "Allowed: a path below the home directory, without `..`.",
+            id="a file outside of the home directory",
         ),
         pytest.param(
             'extends: "a\\0b"\n',

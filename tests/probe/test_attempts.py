@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from gatekeeper.model import StepError
+from gatekeeper.model import Project, StepError, Way
+from gatekeeper.probe import guesses
 from gatekeeper.probe.attempts import (
     Attempt,
-    FlaskApp,
-    Piece,
     Stop,
     attempt_after_success,
     next_attempt,
-    piece_of,
-    values_of,
+    without_variables,
 )
-from gatekeeper.probe.protocol import Fault, ProbeFacts, StartFailure, Target
-
-TARGET = Target("127.0.0.1", 5433, "gate", "word", "db_1", "marker")
+from gatekeeper.probe.protocol import (
+    Fault,
+    Interpreter,
+    Kind,
+    Launch,
+    ProbeFacts,
+    StartFailure,
+    Wanted,
+)
 
 
 def a_failure(fault=Fault.OTHER, **fields):
@@ -53,68 +59,20 @@ def some_facts(**fields):
     return ProbeFacts(**{**values, **fields})
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "SECRET_KEY",
-        "HOME",
-        "REDIS_URL",
-        "DATABASE_POOL_SIZE",
-        "DB_SSL_HOST",
-        "DATABASE_SCHEMA",
-        "IP_GEOLOCATION_DATABASE_NAME",
-        "PYTZ_TZDATADIR",
-        "MAPBOX_API_KEY",
-        "OPENAI_API_KEY",
-        "DATABASE_URL_CMD",
-        "DATABASE_PASSWORD_FILE",
-        "DB_TIMEOUT",
-        "HOST",
-        "SERVER_NAME",
-    ],
-)
-def test_variables_that_are_not_the_database(name):
-    assert piece_of(name) is None
+def a_launch(**fields):
+    """Return a launch of a plain project; `flask_migrate` and `made_from` may be given."""
+    project = Project(
+        ".", None, "alembic", "m", ("m/versions",), fields.pop("flask_migrate", False)
+    )
+    interpreter = Interpreter(Path("python"), "found", fields.pop("made_from", None))
+    return Launch(interpreter, Path("checkout"), project, **fields)
 
 
-@pytest.mark.parametrize(
-    ("name", "piece"),
-    [
-        ("DATABASE_URL", Piece.URL),
-        ("SQLALCHEMY_DATABASE_URI", Piece.URL),
-        ("shop_db_dsn", Piece.URL),
-        ("SHOP_SQL_ALCHEMY_CONN", Piece.URL),
-        ("DB_CONNECTION_STRING", Piece.URL),
-        ("ASYNC_DATABASE_URL", Piece.ASYNC_URL),
-        ("POSTGRES_HOST", Piece.HOST),
-        ("DB_SERVER", Piece.HOST),
-        ("DB_PORT", Piece.PORT),
-        ("POSTGRES_USER", Piece.USER),
-        ("DATABASE_PWD", Piece.PASSWORD),
-        ("POSTGRES_DB", Piece.DATABASE),
-        ("DB_NAME", Piece.DATABASE),
-        ("DB_CREDENTIALS", Piece.CREDENTIALS),
-        ("DB_ENGINE", Piece.DRIVER),
-        ("DATABASEURL", Piece.URL),
-    ],
-)
-def test_variables_that_are_the_database(name, piece):
-    assert piece_of(name) is piece
+def follow(attempt, failure, examples=None, **fields):
+    return next_attempt(attempt, failure, a_launch(**fields), examples or {})
 
 
-def test_values_lead_to_the_target():
-    attempt = Attempt(variables=tuple((piece.name, piece) for piece in Piece))
-    assert values_of(attempt, TARGET) == {
-        "URL": "postgresql://gate:word@127.0.0.1:5433/db_1",
-        "ASYNC_URL": "postgresql+asyncpg://gate:word@127.0.0.1:5433/db_1",
-        "HOST": "127.0.0.1",
-        "PORT": "5433",
-        "USER": "gate",
-        "PASSWORD": "word",
-        "DATABASE": "db_1",
-        "CREDENTIALS": "gate:word",
-        "DRIVER": "postgres",
-    }
+URL_REASON = "DATABASE_URL was unset; set to the ephemeral database"
 
 
 @pytest.mark.parametrize(
@@ -123,17 +81,14 @@ def test_values_lead_to_the_target():
         pytest.param(
             Attempt(),
             a_failure(absent_variables=("HOME", "DB_HOST", "DATABASE_URL")),
-            Attempt(
-                variables=(("DATABASE_URL", Piece.URL),),
-                reasons=("DATABASE_URL was unset; set to the ephemeral database",),
-            ),
+            Attempt(variables=(("DATABASE_URL", "{database_url}"),), reasons=(URL_REASON,)),
             id="URLs before parts",
         ),
         pytest.param(
-            Attempt(variables=(("DATABASE_URL", Piece.URL),), reasons=("r",)),
+            Attempt(variables=(("DATABASE_URL", "{database_url}"),), reasons=("r",)),
             a_failure(absent_variables=("DB_HOST", "DATABASE_URL")),
             Attempt(
-                variables=(("DATABASE_URL", Piece.URL), ("DB_HOST", Piece.HOST)),
+                variables=(("DATABASE_URL", "{database_url}"), ("DB_HOST", "{database_host}")),
                 reasons=("r", "DB_HOST was unset; set to the ephemeral database's host"),
             ),
             id="then parts",
@@ -142,68 +97,263 @@ def test_values_lead_to_the_target():
             Attempt(),
             a_failure(Fault.ASYNC_DRIVER, absent_variables=("DATABASE_URL",)),
             Attempt(
-                prefers_async=True,
+                ways=(Way.ASYNCPG,),
                 reasons=("env.py needs an asynchronous driver: asyncpg was chosen",),
             ),
             id="asynchronous driver",
         ),
         pytest.param(
-            Attempt(flask=FlaskApp.OWN),
-            a_failure(Fault.MISSING_VARIABLE, variables=("SECRET_KEY",)),
+            Attempt(),
+            a_failure(Fault.WORKER_THREAD),
             Attempt(
-                flask=FlaskApp.BARE,
+                ways=(Way.WORKER_THREAD,),
+                reasons=("env.py wants to be run in a worker thread of AnyIO: it was",),
+            ),
+            id="worker thread",
+        ),
+        pytest.param(
+            Attempt(),
+            a_failure(Fault.RUNNING_LOOP),
+            Attempt(
+                ways=(Way.RUNNING_LOOP,),
+                reasons=("env.py wants a running event loop: it was run inside of one",),
+            ),
+            id="running loop",
+        ),
+        pytest.param(
+            Attempt(),
+            a_failure(
+                Fault.MISSING_VARIABLE,
+                variables=(
+                    Wanted("JWT_SECRET"),
+                    Wanted("DATABASE_URL", Kind.URL, "postgresql+asyncpg"),
+                    Wanted("DEBUG", Kind.BOOL),
+                ),
+                absent_variables=("OPENAI_API_KEY", "JWT_SECRET"),
+            ),
+            Attempt(
+                variables=(
+                    ("JWT_SECRET", guesses.SECRET),
+                    ("DATABASE_URL", "{database_url}"),
+                    ("DEBUG", "false"),
+                ),
+                guessed=("JWT_SECRET", "DEBUG"),
                 reasons=(
-                    "the application's own Flask object could not be made; "
-                    "a bare one took its place",
+                    "JWT_SECRET was unset; set to the made-up `Dummy0…`",
+                    URL_REASON,
+                    "DEBUG was unset; set to the made-up `false`",
                 ),
             ),
-            id="bare Flask application",
+            id="what the failure names, and nothing else",
+        ),
+        pytest.param(
+            Attempt(),
+            a_failure(
+                Fault.SECRET,
+                absent_variables=(
+                    "APP_SALT",
+                    "STRIPE_API_KEY",
+                    "SECRET_KEY",
+                    "X_CMD",
+                    "X",
+                    "X_SECRET",
+                ),
+            ),
+            Attempt(
+                variables=(("APP_SALT", guesses.SECRET), ("SECRET_KEY", guesses.SECRET)),
+                guessed=("APP_SALT", "SECRET_KEY"),
+                reasons=(
+                    "APP_SALT was unset; set to the made-up `Dummy0…`",
+                    "SECRET_KEY was unset; set to the made-up `Dummy0…`",
+                ),
+            ),
+            id="a secret that has no name",
+        ),
+        pytest.param(
+            Attempt(
+                variables=(("A", "x"), ("DEBUG", "false"), ("TLS", "false")),
+                guessed=("A", "DEBUG", "TLS"),
+            ),
+            a_failure(error=StepError("ValueError", "debug must be on", None, None, None, None)),
+            Attempt(
+                variables=(("A", "x"), ("DEBUG", "true"), ("TLS", "false")),
+                guessed=("A", "DEBUG", "TLS"),
+                reasons=("with DEBUG false it does not start: set to true",),
+            ),
+            id="a boolean the other way round",
+        ),
+        pytest.param(
+            Attempt(),
+            a_failure(
+                Fault.CLOSED_PATH,
+                path="/srv/shop/data",
+                absent_variables=("XDG_DATA_HOME", "LOG_DIR", "SHOP_DATA_DIR", "DATA_DIR_CMD"),
+            ),
+            Attempt(
+                variables=(("SHOP_DATA_DIR", "{private_folder}"),),
+                reasons=(
+                    "/srv/shop/data could not be had; SHOP_DATA_DIR was set to a private folder",
+                ),
+            ),
+            id="a folder elsewhere",
+        ),
+        pytest.param(
+            Attempt(),
+            a_failure(Fault.HOME_FILE, path=".shop/url"),
+            Attempt(
+                home_files=((".shop/url", "{database_url}"),),
+                reasons=(
+                    "~/.shop/url is not there; one with the ephemeral database's URL was given",
+                ),
+            ),
+            id="a file of the home directory",
         ),
     ],
 )
 def test_one_change_at_a_time(attempt, failure, following):
-    assert next_attempt(attempt, failure, (), "python") == following
+    assert follow(attempt, failure) == following
+
+
+def test_values_of_the_checkouts_examples_are_taken_before_made_up_ones():
+    failure = a_failure(Fault.MISSING_VARIABLE, variables=(Wanted("STAGE"), Wanted("DB_HOST")))
+    assert follow(Attempt(), failure, {"STAGE": "dev", "DB_HOST": "db", "OTHER": "x"}) == Attempt(
+        variables=(("STAGE", "dev"), ("DB_HOST", "{database_host}")),
+        reasons=(
+            "STAGE was unset; its value in the checkout's example was taken",
+            "DB_HOST was unset; set to the ephemeral database's host",
+        ),
+    )
+
+
+def test_a_bare_flask_application_comes_last():
+    failure = a_failure(Fault.MISSING_VARIABLE, variables=(Wanted("SECRET_KEY"),))
+    filled = follow(Attempt(), failure, flask_migrate=True)
+    assert (filled.guessed, filled.ways) == (("SECRET_KEY",), ())
+    bare = follow(filled, a_failure(), flask_migrate=True)
+    assert bare.ways == (Way.BARE_FLASK_APP,)
+    assert isinstance(follow(bare, a_failure(), flask_migrate=True), Stop)
+
+
+COULD_NOT = "env.py could not be run: KeyError: 'X'"
+CHECK_ALEMBIC = (
+    "Check that `alembic current` works with the project's own environment; variables that it "
+    "needs go into the policy file: `project: {env: {NAME: …}}`"
+)
+CELERY = "the environment of python is incomplete: it cannot import `celery.schedules`"
 
 
 @pytest.mark.parametrize(
-    ("failure", "stop"),
+    ("failure", "fields", "stop"),
     [
         pytest.param(
-            a_failure(Fault.MISSING_MODULE, module="celery", absent_variables=("DATABASE_URL",)),
+            a_failure(
+                Fault.MISSING_MODULE,
+                module="celery.schedules",
+                absent_variables=("DATABASE_URL",),
+            ),
+            {},
             Stop(
-                "the environment of .venv/bin/python is incomplete: it cannot import `celery`",
+                CELERY,
                 "Install the project's dependencies there, or name the interpreter that has them "
                 "with `--python PATH`.",
             ),
             id="package",
         ),
         pytest.param(
+            a_failure(Fault.MISSING_MODULE, module="celery.schedules"),
+            {"made_from": "requirements/base.txt"},
+            Stop(
+                CELERY,
+                "It was made from requirements/base.txt: add the package that has `celery` there, "
+                "or in the policy file: "
+                "`project: {install: pip install -r requirements/base.txt celery}`",
+            ),
+            id="package that the requirements lack",
+        ),
+        pytest.param(
+            a_failure(Fault.MISSING_MODULE, module="celery.schedules"),
+            {"made_from": "the install command `make deps`"},
+            Stop(
+                CELERY,
+                "It was made from the install command `make deps`: add the package that has "
+                "`celery` there, such as ` && pip install celery`.",
+            ),
+            id="package that the command lacks",
+        ),
+        pytest.param(
             a_failure(
                 Fault.MISSING_VARIABLE,
-                variables=("SECRET_KEY", "DATABASE_URL", "SALT"),
-                absent_variables=("SECRET_KEY", "DATABASE_URL", "SALT"),
+                variables=(
+                    Wanted("SEED_CMD"),
+                    Wanted("DATABASE_URL"),
+                    Wanted("PLANS", Kind.OTHER),
+                ),
             ),
+            {},
             Stop(
-                "the project does not start without `SECRET_KEY`, `SALT`: KeyError: 'X'",
+                "the project does not start without `SEED_CMD`, `PLANS`: KeyError: 'X'",
                 "Give a value to the project's code in the policy file: "
-                "`project: {env: {SECRET_KEY: …, SALT: …}}`",
+                "`project: {env: {SEED_CMD: …, PLANS: …}}`",
             ),
-            id="variables of other things",
+            id="variables that no value can be made up for",
+        ),
+        pytest.param(
+            a_failure(Fault.MISSING_ARGUMENT, arguments=("tenant",)),
+            {},
+            Stop(
+                "env.py demands the argument `-x tenant=…`: KeyError: 'X'",
+                "Give it in the policy file: `project: {x: {tenant: …}}`",
+            ),
+            id="argument",
         ),
         pytest.param(
             a_failure(absent_variables=("DATABASE_URL",)),
-            Stop(
-                "env.py could not be run: KeyError: 'X'",
-                "Check that `alembic current` works with the project's own environment; "
-                "variables that it needs go into the policy file: `project: {env: {NAME: …}}`",
-            ),
+            {},
+            Stop(COULD_NOT, CHECK_ALEMBIC),
             id="nothing left",
+        ),
+        pytest.param(
+            a_failure(arguments=("tenant", "stage")),
+            {},
+            Stop(
+                COULD_NOT,
+                CHECK_ALEMBIC
+                + "; arguments of `-x` as well: `project: {x: {tenant: …, stage: …}}`",
+            ),
+            id="arguments that are read",
+        ),
+        pytest.param(
+            a_failure(Fault.CLOSED_PATH, path="/srv/data", absent_variables=("A_DIR", "B_DIR")),
+            {},
+            Stop(
+                "the project's code cannot have /srv/data: KeyError: 'X'",
+                "Name a place of its own in the policy file, by the variable that leads there: "
+                "`project: {env: {NAME: '{private_folder}'}}`",
+            ),
+            id="folder of which no variable is known",
         ),
     ],
 )
-def test_stops_with_what_to_do(failure, stop):
+def test_stops_with_what_to_do(failure, fields, stop):
     given = {"DATABASE_URL": "postgresql://db.example.com/shop"}
-    assert next_attempt(Attempt(), failure, given, ".venv/bin/python") == stop
+    assert follow(Attempt(), failure, environment=given, **fields) == stop
+
+
+def test_a_made_up_value_that_leads_no_further_is_named():
+    attempt = Attempt(variables=(("STAGE", "dummy"),), guessed=("STAGE",))
+    assert follow(attempt, a_failure()) == Stop(
+        "the project starts with a made-up value of `STAGE` no further than to: KeyError: 'X'",
+        "Give the right value in the policy file: `project: {env: {STAGE: …}}`",
+    )
+
+
+def test_a_home_file_that_is_no_url_is_asked_for():
+    attempt = Attempt(home_files=((".shop/db.ini", "{database_url}"),))
+    assert follow(attempt, a_failure(Fault.HOME_FILE, path=".shop/db.ini")) == Stop(
+        "env.py cannot use a made-up ~/.shop/db.ini: KeyError: 'X'",
+        "Give the file in the policy file; `{database_url}` and the like are filled in: "
+        "`project: {home: {.shop/db.ini: …}}`",
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,7 +362,11 @@ def test_stops_with_what_to_do(failure, stop):
         (Attempt(), some_facts(absent_variables=("DATABASE_URL",))),
         (Attempt(), some_facts(other_dialects=("sqlite",), absent_variables=("SECRET_KEY",))),
         (
-            Attempt(variables=(("DB_HOST", Piece.HOST),)),
+            Attempt(variables=(("DB_HOST", "{database_host}"),)),
+            some_facts(other_dialects=("sqlite",), absent_variables=("DATABASE_URL",)),
+        ),
+        (
+            Attempt(ways=(Way.OTHER_DIALECT,)),
             some_facts(other_dialects=("sqlite",), absent_variables=("DATABASE_URL",)),
         ),
     ],
@@ -221,8 +375,15 @@ def test_success_that_is_good_enough(attempt, facts):
     assert attempt_after_success(attempt, facts, ()) is None
 
 
-def test_success_on_another_dialect_is_tried_once_more():
+def test_success_on_another_dialect_is_tried_once_more_and_come_back_to():
     facts = some_facts(other_dialects=("sqlite",), absent_variables=("DATABASE_URL",))
-    following = attempt_after_success(Attempt(), facts, ())
-    assert following is not None
-    assert following.variables == (("DATABASE_URL", Piece.URL),)
+    before = Attempt(variables=(("STAGE", "dummy"),), guessed=("STAGE",))
+    better = attempt_after_success(before, facts, ())
+    assert better is not None
+    assert better.variables == (("STAGE", "dummy"), ("DATABASE_URL", "{database_url}"))
+    assert without_variables(before, better) == Attempt(
+        variables=before.variables,
+        guessed=before.guessed,
+        ways=(Way.OTHER_DIALECT,),
+        reasons=("with DATABASE_URL set it does not start",),
+    )

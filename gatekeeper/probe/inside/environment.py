@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import importlib
 import os
@@ -13,8 +12,12 @@ from typing import Any
 
 from .flask_app import find_flask_app, flask_config
 from .installed import version_of
+from .loops import run_in
 from .places import Places
 from .redirection import Redirection
+
+# How an entry of a mapping is read in source.
+ITEM = r"""\s*(?:\.get\(|\.pop\(|\[)\s*["']([\w-]+)["']"""
 
 
 class Environment:
@@ -45,36 +48,33 @@ class Environment:
 
     def run(self, function: Callable[..., Any], dont_mutate: bool) -> None:
         """Execute env.py; Alembic calls `function(heads, context)` for the steps."""
+        run_in(self.launch["loop"], lambda: self._run_here(function, dont_mutate))
+
+    def _run_here(self, function: Callable[..., Any], dont_mutate: bool) -> None:
         os.chdir(self.launch["working_directory"])
         config = self._make_config()
         if self._script is None:
             script_module = importlib.import_module("alembic.script")
             self._script = script_module.ScriptDirectory.from_config(config)
         environment = importlib.import_module("alembic.runtime.environment")
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
         application = contextlib.nullcontext() if self.app is None else self.app.app_context()
-        try:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(application)
-                if self.launch["gives_connection"]:
-                    stack.enter_context(self._given_connection(config))
-                stack.enter_context(
-                    environment.EnvironmentContext(
-                        config,
-                        self._script,
-                        fn=function,
-                        as_sql=False,
-                        starting_rev=None,
-                        destination_rev="heads",
-                        tag=None,
-                        dont_mutate=dont_mutate,
-                    )
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(application)
+            if self.launch["gives_connection"]:
+                stack.enter_context(self._given_connection(config))
+            stack.enter_context(
+                environment.EnvironmentContext(
+                    config,
+                    self._script,
+                    fn=function,
+                    as_sql=False,
+                    starting_rev=None,
+                    destination_rev="heads",
+                    tag=None,
+                    dont_mutate=dont_mutate,
                 )
-                self._script.run_env()
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
+            )
+            self._script.run_env()
 
     def find_versions(self) -> None:
         """Learn the folders of the revisions; env.py may set them at run time."""
@@ -105,7 +105,7 @@ class Environment:
             config.set_main_option("version_locations", escape(joined))
         config.cmd_opts = argparse.Namespace(
             cmd=(importlib.import_module("alembic.command").upgrade, ["revision"], []),
-            x=[],
+            x=[f"{name}={value}" for name, value in launch["arguments"].items()],
             sql=False,
             tag=None,
             name=section,
@@ -145,6 +145,20 @@ class Environment:
             return error.args[0] in names
         return bool(names) and re.search("connection|NoneType", str(error), re.I) is not None
 
+    def arguments_unset(self, error: BaseException | None) -> list[str]:
+        """Return the arguments of `-x` that are not given: those demanded, else all read."""
+        source = self._source()
+        if "get_x_argument" not in source:
+            return []
+        names = re.findall(r"get_x_argument\([^()]*\)" + ITEM, source)
+        for variable in re.findall(r"(\w+)\s*=\s*[\w.]*get_x_argument\(", source):
+            names += re.findall(r"\b" + variable + ITEM, source)
+        unset = [name for name in dict.fromkeys(names) if name not in self.launch["arguments"]]
+        return [name for name in unset if demands(error, name)] or unset
+
+    def demands_argument(self, error: BaseException) -> bool:
+        return any(demands(error, name) for name in self.arguments_unset(error))
+
     @contextlib.contextmanager
     def _given_connection(self, config: Any) -> Iterator[None]:
         """Give env.py a Connection as a caller would, who also commits and closes it."""
@@ -157,6 +171,13 @@ class Environment:
             yield
             if not connection.closed:
                 connection.commit()
+
+
+def demands(error: BaseException | None, argument: str) -> bool:
+    """Tell whether an error is about an argument of `-x` that is missing."""
+    if isinstance(error, KeyError):
+        return bool(error.args) and error.args[0] == argument
+    return error is not None and re.search(rf"-x\s*\W?{argument}\b", str(error)) is not None
 
 
 def escape(value: str) -> str:

@@ -16,10 +16,12 @@ from .environment import Environment
 from .failures import chain_of, is_clean_exit
 from .flask_app import NoFlaskApp
 from .libraries import import_libraries
+from .loops import way_wanted
 from .places import Places
 from .redirection import Redirection, origin_of
+from .settings import is_validation, settings_named, settings_unset
 from .steps import Steps
-from .variables import is_validation, record_absent_variables, settings_named
+from .variables import add_names, record_absent_variables
 from .watch import Watch
 
 
@@ -54,7 +56,7 @@ class Session:
         gc.freeze()  # the application stays; later collections need not look through it
         facts["kind"] = "started"
         facts["origins"] = self.redirection.origins
-        facts["absent_variables"] = list(self.absent)
+        facts["absent_variables"] = self._absent()
         facts["other_dialects"] = self.redirection.other_dialects
         facts["notes"] = self.environment.notes
         return facts
@@ -104,17 +106,43 @@ class Session:
         for link in () if error is None else chain_of(error):
             if isinstance(link, ModuleNotFoundError):
                 missing = link.name
-        answer = {
+        path, is_at_home = self._path_denied(error)
+        fault = self._fault(error, missing)
+        if fault == "other" and path is not None:
+            fault = "home file" if is_at_home else "closed path"
+        return {
             "kind": "failed",
-            "fault": self._fault(error, missing),
+            "fault": fault,
             "error": None if error is None else self.watch.describe(error),
             "module": missing,
             "variables": [] if error is None else self._variables_named(error),
-            "absent_variables": list(self.absent),
+            "absent_variables": self._absent(),
             "other_dialects": self.redirection.other_dialects,
             "drivers": self.redirection.drivers,
+            "path": path,
+            "arguments": self.environment.arguments_unset(error),
         }
-        return answer
+
+    def _absent(self) -> list[str]:
+        """Return the variables that the project has looked for in vain, so or so."""
+        add_names(self.absent, settings_unset())
+        return list(self.absent)
+
+    def _path_denied(self, error: BaseException | None) -> tuple[str | None, bool]:
+        """Return a path outside the checkout that the code could not have.
+
+        One in the home directory is told relative to it.
+        """
+        home = os.path.realpath(os.path.expanduser("~"))
+        for link in () if error is None else chain_of(error):
+            if not isinstance(link, OSError) or not isinstance(link.filename, str):
+                continue
+            path = os.path.realpath(link.filename)
+            if path.startswith(home + os.sep):
+                return os.path.relpath(path, home), True
+            if not path.startswith(self.places.checkout + os.sep):
+                return path, False
+        return None, False
 
     def _fault(self, error: BaseException | None, missing: str | None) -> str:
         if error is None:
@@ -124,31 +152,36 @@ class Session:
         is_about_one = any(isinstance(e, KeyError) or is_validation(e) for e in chain_of(error))
         if is_about_one and self._variables_named(error):
             return "missing variable"
-        text = " ".join(str(link) for link in chain_of(error))
+        if self.environment.demands_argument(error):
+            return "missing argument"
+        text = " ".join(f"{type(link).__name__}: {link}" for link in chain_of(error))
         if "application context" in text or isinstance(error, NoFlaskApp):
             return "no application context" if self.environment.app is None else "other"
         if self.environment.wants_connection(error):
             return "no connection"
         if "requires an async driver" in text:
             return "async driver"
-        if "event loop" in text or "AnyIO" in text:
-            return "event loop"
+        loop = way_wanted(text)
+        if loop is not None:
+            return loop
         if self.redirection.other_dialects:
             return "other dialect"
+        if re.search("secret", text, re.I) or isinstance(error, SystemExit):
+            return "secret"
         return "other"
 
-    def _variables_named(self, error: BaseException) -> list[str]:
-        """Return the variables whose absence an error is about, by name."""
-        names: list[str] = []
+    def _variables_named(self, error: BaseException) -> list[dict[str, Any]]:
+        """Return the variables whose absence an error is about."""
+        named: list[dict[str, Any]] = []
         for link in chain_of(error):
             if isinstance(link, KeyError) and link.args and link.args[0] in self.absent:
-                names.append(link.args[0])
+                named.append(_as_text(link.args[0]))
             elif is_validation(link):
-                names.extend(settings_named(link))
-        if not names and not isinstance(error, ModuleNotFoundError):
+                named.extend(settings_named(link))
+        if not named and not isinstance(error, ModuleNotFoundError):
             words = set(re.findall(r"\b[A-Z][A-Z0-9_]{3,}\b", str(error)))
-            names = [name for name in self.absent if name in words]
-        return list(dict.fromkeys(names))
+            named = [_as_text(name) for name in self.absent if name in words]
+        return list({variable["name"]: variable for variable in named}.values())
 
     def _run(self, function: Callable[..., Any], dont_mutate: bool) -> None:
         try:
@@ -220,3 +253,7 @@ class Session:
             if not is_clean_exit(raised):
                 error = self.watch.describe(raised)
         return {"kind": "done", "error": error, "fn_calls": len(calls)}
+
+
+def _as_text(name: str) -> dict[str, Any]:
+    return {"name": name, "kind": "text", "scheme": None}

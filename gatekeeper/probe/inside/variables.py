@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
+import re
 from typing import Any
 
 NAMES_KEPT = 500
+A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def record_absent_variables() -> list[str]:
@@ -22,37 +23,15 @@ def record_absent_variables() -> list[str]:
         try:
             return original(self, key)
         except KeyError:
-            if isinstance(key, str) and key not in absent and len(absent) < NAMES_KEPT:
-                absent.append(key)
+            if isinstance(key, str) and A_NAME.match(key):
+                add_names(absent, [key])
             raise
 
     mapping.__getitem__ = getitem  # type: ignore[method-assign]  # the point of it
     return absent
 
 
-def is_validation(error: BaseException) -> bool:
-    """Tell pydantic's ValidationError, of either major, without importing it."""
-    return type(error).__name__ == "ValidationError" and callable(getattr(error, "errors", None))
-
-
-def settings_named(error: Any) -> list[str]:
-    """Return the variables of a settings class for whose absence pydantic complains."""
-    names = []
-    for entry in error.errors():
-        if entry.get("type") in ("missing", "value_error.missing") and entry.get("loc"):
-            names.append((settings_prefix(error) + str(entry["loc"][0])).upper())
-    return names
-
-
-def settings_prefix(error: Any) -> str:
-    model = getattr(error, "model", None)  # pydantic 1
-    if model is not None:
-        return str(getattr(model.__config__, "env_prefix", ""))
-    base = getattr(sys.modules.get("pydantic_settings"), "BaseSettings", None)
-    todo = [] if base is None else [base]
-    while todo:
-        candidate = todo.pop()
-        if candidate.__name__ == error.title:
-            return str(candidate.model_config.get("env_prefix", ""))
-        todo.extend(candidate.__subclasses__())
-    return ""
+def add_names(absent: list[str], names: list[str]) -> None:
+    for name in names:
+        if name not in absent and len(absent) < NAMES_KEPT:
+            absent.append(name)

@@ -1,0 +1,183 @@
+"""What has to be found out before env.py runs: variables, folders, loops, arguments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gatekeeper.errors import ProbeError
+from gatekeeper.model import Direction, Way
+from gatekeeper.probe.guesses import SECRET
+from gatekeeper.probe.protocol import Launch, RequestedStep
+from gatekeeper.probe.runner import open_probe
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+UP = [RequestedStep("a001", Direction.UPGRADE)]
+
+
+def start(launched: Launch, probe_server):
+    """Run the history; return the attempt that went well and how many there were."""
+    targets = []
+
+    def new_target():
+        targets.append(probe_server.new_target())
+        return targets[-1]
+
+    with open_probe(launched, new_target) as probe:
+        run = probe.run(probe_server.new_target(), UP)
+        assert (run.error, run.steps[0].error) == (None, None)
+        assert run.steps[0].statements[0].path == "migrations/versions/a001_users.py"
+        return probe.attempt, len(targets)
+
+
+def again(launched: Launch, attempt) -> Launch:
+    """Return a launch with all that the attempt has found out."""
+    return replace(
+        launched,
+        environment={**launched.environment, **dict(attempt.variables)},
+        ways=attempt.ways,
+        home_files=dict(attempt.home_files),
+    )
+
+
+def test_settings_of_pydantic_are_filled_by_their_types(launch, probe_server):
+    launched = launch("settings_of_pydantic")
+    attempt, attempts = start(launched, probe_server)
+    assert dict(attempt.variables) == {
+        "SHOP_SECRET_KEY": SECRET,
+        "SHOP_TOKEN_SALT": SECRET,
+        "SHOP_STORE": "{database_url}",
+        "SHOP_BROKER": "redis://dummy.invalid:6379/0",
+        "AWS_REGION_OF_SHOP": "dummy",
+        "SHOP_DEBUG": "true",
+        "SHOP_MAIL__HOST": "dummy",
+        "SHOP_MAIL__PORT": "1",
+    }
+    assert attempts == 3
+    same, once = start(again(launched, attempt), probe_server)
+    assert (same.reasons, once) == ((), 1)
+
+
+def test_settings_of_pydantic_1_are_filled_as_well(launch, probe_server):
+    launched = launch("settings_of_pydantic")
+    env = launched.checkout / "migrations/env.py"
+    env.write_text(env.read_text().replace("from settings", "from settings_1"))
+    attempt, attempts = start(launched, probe_server)
+    assert dict(attempt.variables) == {
+        "SHOP_SECRET_KEY": SECRET,
+        "SHOP_STORE": "{database_url}",
+        "SHOP_BROKER": "redis://dummy.invalid:6379/0",
+        "SHOP_SITE": "http://dummy.invalid",
+        "AWS_REGION_OF_SHOP": "dummy",
+        "SHOP_DEBUG": "false",
+        "SHOP_MAIL__HOST": "dummy",
+        "SHOP_MAIL__PORT": "1",
+    }
+    assert attempts == 2
+
+
+@pytest.mark.parametrize(
+    ("way", "found", "attempts"),
+    [
+        ("current loop", (), 1),
+        ("worker thread", (Way.WORKER_THREAD,), 2),
+        ("thread", (Way.THREAD,), 2),
+        ("running loop", (Way.RUNNING_LOOP,), 2),
+    ],
+)
+def test_threads_and_loops_that_env_py_asks_for(way, found, attempts, launch, probe_server):
+    launched = launch("event_loops", environment={"SHOP_WAY": way})
+    attempt, needed = start(launched, probe_server)
+    assert (attempt.ways, needed) == (found, attempts)
+    assert start(again(launched, attempt), probe_server)[1] == 1
+
+
+def test_a_folder_elsewhere_becomes_a_private_one(launch, probe_server):
+    launched = launch("folder_elsewhere")
+    attempt, attempts = start(launched, probe_server)
+    assert attempt.variables == (("SHOP_DATA_DIR", "{private_folder}"),)
+    assert attempt.reasons == (
+        "/srv/of-the-shop could not be had; SHOP_DATA_DIR was set to a private folder",
+    )
+    assert attempts == 2
+    assert start(again(launched, attempt), probe_server)[1] == 1
+
+
+def test_a_url_in_a_file_of_the_home_directory_is_given(launch, probe_server):
+    launched = launch("url_in_home")
+    attempt, attempts = start(launched, probe_server)
+    assert (attempt.home_files, attempts) == (((".shop/database", "{database_url}"),), 2)
+    assert start(again(launched, attempt), probe_server)[1] == 1
+
+
+def test_an_example_of_the_checkout_is_taken(launch, probe_server):
+    launched = launch("secret_from_environment")
+    (launched.checkout / ".env.example").write_text(
+        "# Copy to .env\nexport PAYMENT_SECRET='of the example'\nDATABASE_URL=postgres://db/shop\n"
+    )
+    attempt, _ = start(launched, probe_server)
+    assert dict(attempt.variables) == {
+        "DATABASE_URL": "{database_url}",
+        "PAYMENT_SECRET": "of the example",
+    }
+
+
+def test_an_argument_is_asked_for_and_can_be_given(launch, probe_server):
+    launched = launch("x_argument")
+    with (
+        pytest.raises(ProbeError) as raised,
+        open_probe(launched, probe_server.new_target),
+    ):
+        pass
+    assert raised.value.what == "env.py demands the argument `-x tenant=…`: KeyError: 'tenant'"
+    assert raised.value.where == "migrations/env.py:4"
+    assert raised.value.fix == "Give it in the policy file: `project: {x: {tenant: …}}`"
+    attempt, attempts = start(replace(launched, arguments={"tenant": "a"}), probe_server)
+    assert (attempt.reasons, attempts) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "fix"),
+    [
+        pytest.param(
+            "raise SystemExit('STAGE is none of dev, prod') if os.environ['STAGE'] else 0",
+            "the project starts with a made-up value of `STAGE` no further than to: "
+            "SystemExit: STAGE is none of dev, prod",
+            "`project: {env: {STAGE: …}}`",
+            id="made-up value",
+        ),
+        pytest.param(
+            "open(os.environ['KEYS_FILE'])",
+            "the project does not start without `KEYS_FILE`: KeyError: 'KEYS_FILE'",
+            "`project: {env: {KEYS_FILE: …}}`",
+            id="file",
+        ),
+        pytest.param(
+            "open(os.path.expanduser('~/.shop.ini')); raise ValueError('no ini')",
+            "env.py could not be run: ValueError: no ini",
+            "`project: {env: {NAME: …}}`",
+            id="home file of another kind",
+        ),
+        pytest.param(
+            "__import__('subprocess').run(['git', 'rev-parse', 'HEAD'], check=True)",
+            "env.py could not be run: CalledProcessError: Command '['git', 'rev-parse', 'HEAD']' "
+            "returned non-zero exit status 128.",
+            "without git's history",
+            id="git",
+        ),
+    ],
+)
+def test_says_what_to_give(line, what, fix, launch, probe_server):
+    launched = launch("sync_ini")
+    env = launched.checkout / "migrations/env.py"
+    env.write_text(f"import os\n{line}\n{env.read_text()}")
+    with (
+        pytest.raises(ProbeError) as raised,
+        open_probe(launched, probe_server.new_target),
+    ):
+        pass
+    assert raised.value.what.partition(" (tried")[0] == what
+    assert fix in str(raised.value.fix)
+    assert raised.value.where == "migrations/env.py:2"
