@@ -10,7 +10,7 @@ Objects of system schemas and members of extensions are left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 # jit: a statement this long looks worth compiling, which would take a second.
@@ -117,6 +117,19 @@ def list_families(major: int) -> tuple[Family, ...]:
         _TRANSFORMS,
         COMMENTS,
     )
+
+
+def list_shared_families(roles: Collection[int] | None) -> tuple[Family, ...]:
+    """Return the families of what a server keeps for all its databases.
+
+    Of the roles only those given are told, with None all but PostgreSQL's own.
+    """
+    if roles is None:
+        which = "o.rolname !~ '^pg_'"
+    else:
+        which = f"o.oid IN ({', '.join(map(str, sorted(roles)))})" if roles else "false"
+    shown = Family("'role'", "o.rolname", "'pg_authid'", f"FROM pg_roles o WHERE {which}", _OF_ROLE)
+    return shown, _DATABASE, _SETTINGS
 
 
 def _no_member(catalog: str) -> str:
@@ -839,6 +852,48 @@ _TRANSFORMS = Family(
     WHERE {_no_member("pg_transform")}""",
     {"functions": "concat_ws(', ', o.trffromsql::text, o.trftosql::text)"},
     present=_has_pages("pg_transform"),
+)
+
+_OF_ROLE = {
+    "can log in": "o.rolcanlogin",
+    "superuser": "o.rolsuper",
+    "inherits": "o.rolinherit",
+    "can create roles": "o.rolcreaterole",
+    "can create databases": "o.rolcreatedb",
+    "can replicate": "o.rolreplication",
+    "bypasses row level security": "o.rolbypassrls",
+    "connection limit": "nullif(o.rolconnlimit, -1)",
+    "valid until": "o.rolvaliduntil",
+    "member of": """(SELECT string_agg(
+        g.rolname || CASE WHEN m.admin_option THEN ' with admin option' ELSE '' END,
+        ', ' ORDER BY g.rolname)
+        FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = o.oid)""",
+    "settings": """(SELECT array_to_string(setconfig, ', ') FROM pg_db_role_setting
+        WHERE setrole = o.oid AND setdatabase = 0)""",
+    "description": "shobj_description(o.oid, 'pg_authid')",
+}
+
+_DATABASE = Family(
+    "'database'",
+    "'itself'",
+    "'pg_database'",
+    "FROM pg_database o WHERE o.datname = current_database()",
+    {
+        "owner": "pg_get_userbyid(o.datdba)",
+        "privileges": _privileges("o.datacl", "'d'", "o.datdba"),
+        "connection limit": "nullif(o.datconnlimit, -1)",
+    },
+)
+
+_SETTINGS = Family(
+    "'setting'",
+    "split_part(setting, '=', 1) || coalesce(' of role ' || r.rolname, ' of the database')",
+    "'pg_db_role_setting'",
+    """FROM pg_db_role_setting o JOIN pg_database d ON d.oid = o.setdatabase
+    LEFT JOIN pg_roles r ON r.oid = o.setrole, unnest(o.setconfig) setting
+    WHERE d.datname = current_database() AND NOT starts_with(setting, 'gatekeeper.')""",
+    {"value": "substr(setting, strpos(setting, '=') + 1)"},
+    oid="o.setrole",
 )
 
 # The schema `public` is the one object of the server's own that people comment on.

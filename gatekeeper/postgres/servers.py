@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import secrets
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from gatekeeper.postgres.installations import (
     choose_installation,
     find_installations,
 )
+from gatekeeper.postgres.roles import Roles
 
 DATABASE_PREFIX = "gatekeeper_"
 
@@ -44,7 +45,7 @@ class Server:
 
     `parameters` are what else a client needs to connect, such as `sslmode`. `account` is
     whom a server of our own runs under, None where that is ourselves. `run_id` is in the
-    names of all databases of this run.
+    names of all databases of this run, of whose roles `roles` knows.
     """
 
     info: ServerInfo
@@ -54,6 +55,7 @@ class Server:
     password: str = field(repr=False)
     maintenance_database: str
     run_id: str
+    roles: Roles
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     account: Account | None = None
     cluster: Cluster | None = field(default=None, repr=False)
@@ -104,6 +106,14 @@ class Server:
         with self._administration[0].cursor() as cursor:
             cursor.execute(sql, values or None)
             return [] if cursor.description is None else cursor.fetchall()
+
+    def use_roles_of(self, database: str) -> None:
+        """Make the server's roles those of a database of this run."""
+        self.roles.enter(self.administer, database)
+
+    def claim_roles(self, texts: Iterable[str]) -> None:
+        """Take note of the roles that statements have made on a server that others use too."""
+        self.roles.claim(self.administer, texts)
 
     def next_database_name(self) -> str:
         """Return a name that no other database of this server has."""
@@ -188,6 +198,7 @@ def start_server(
     """
     account = choose_account(run_as)
     with run_cluster(installation, temporary_root, account, hidden) as cluster:
+        run_id = secrets.token_hex(6)
         server = Server(
             info=ServerInfo(installation.source, cluster.installation.version),
             host="127.0.0.1",
@@ -195,7 +206,8 @@ def start_server(
             user="postgres",
             password=cluster.password,
             maintenance_database="postgres",
-            run_id=secrets.token_hex(6),
+            run_id=run_id,
+            roles=_roles_of_run(run_id, ours=None),
             # It has no certificate; a PGSSLMODE of the surroundings must not ask for one.
             parameters={"sslmode": "disable", "gssencmode": "disable"},
             account=account,
@@ -215,10 +227,12 @@ def _use_service(database_url: str) -> Iterator[Server]:
         _sweep_databases(server)
         yield server
         _drop_databases(server, f"{DATABASE_PREFIX}{server.run_id}_")
+        drop_roles(server)
     except BaseException:
         # What broke the block is what has to be told, not that cleaning failed as well.
         with contextlib.suppress(DatabaseError):
             _drop_databases(server, f"{DATABASE_PREFIX}{server.run_id}_")
+            drop_roles(server)
         raise
     finally:
         server.close()
@@ -233,6 +247,7 @@ def read_url(database_url: str, option: str) -> Server:
     # A list of hosts (`?host=a&host=b`) is for clients that look for the primary.
     host = url.host or _first(url.query.get("host")) or "localhost"
     port = url.port or int(_first(url.query.get("port")) or 5432)
+    run_id = secrets.token_hex(6)
     return Server(
         info=ServerInfo(ServerSource.SERVICE, "0"),
         host=host,
@@ -240,11 +255,17 @@ def read_url(database_url: str, option: str) -> Server:
         user=url.username or "postgres",
         password=url.password or "",
         maintenance_database=url.database or "postgres",
-        run_id=secrets.token_hex(6),
+        run_id=run_id,
+        roles=_roles_of_run(run_id, ours=set()),
         parameters={
             name: str(_first(value)) for name, value in url.query.items() if name in _TLS_PARAMETERS
         },
     )
+
+
+def _roles_of_run(run_id: str, ours: set[int] | None) -> Roles:
+    prefix = f"{DATABASE_PREFIX}{run_id}_"
+    return Roles(prefix, owner=f"{prefix}owner", ours=ours)
 
 
 def _reach_service(database_url: str) -> Server:
@@ -254,9 +275,12 @@ def _reach_service(database_url: str) -> Server:
     major, minor = divmod(connection.server_version, 10_000)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+            "SELECT rolcreatedb OR rolsuper, rolsuper FROM pg_catalog.pg_roles"
+            " WHERE rolname = current_user"
         )
         row = cursor.fetchone()
+        cursor.execute("SELECT oid::bigint FROM pg_catalog.pg_roles")
+        server.roles.others.update(oid for (oid,) in cursor.fetchall())
         # This connection is the sign of life that other runs look for.
         if major >= OLDEST_MAJOR:
             cursor.execute("SET idle_session_timeout = 0")
@@ -276,6 +300,7 @@ def _reach_service(database_url: str) -> Server:
             fix=f'Let it: `ALTER ROLE "{server.user}" CREATEDB;`, or name another role in '
             "`--database-url`.",
         )
+    server.roles.is_superuser = row[1]
     info = ServerInfo(ServerSource.SERVICE, f"{major}.{minor}")
     return dataclasses.replace(server, info=info)
 
@@ -329,6 +354,20 @@ def _sweep_databases(server: Server) -> None:
             # Another run may be sweeping the same one; what is left, the next run drops.
             with contextlib.suppress(DatabaseError):
                 _drop(server, name)
+
+
+def drop_roles(server: Server) -> tuple[str, ...]:
+    """Drop the roles that this run made; return those that cannot be, with the reason.
+
+    The databases of the run are gone by then, and what the roles owned with them.
+    """
+    left = []
+    for name in server.roles.list_made(server.administer):
+        try:
+            server.administer(f"DROP ROLE IF EXISTS {quote(server, name)}")
+        except DatabaseError as error:
+            left.append(f"the role {name} is left on the server: {error.what}")
+    return tuple(left)
 
 
 def _drop_databases(server: Server, prefix: str) -> None:

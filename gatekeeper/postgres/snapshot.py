@@ -19,8 +19,10 @@ from gatekeeper.postgres.catalog import (
     Family,
     catalog_query,
     list_families,
+    list_shared_families,
     presence_query,
 )
+from gatekeeper.postgres.roles import Roles
 
 ObjectKey = tuple[str, str]
 
@@ -164,13 +166,18 @@ def read_labels(attributes: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(json.loads(attributes["labels"]))
 
 
-def take_snapshot(connection: Connection, ignore: frozenset[str] = frozenset()) -> Snapshot:
+def take_snapshot(
+    connection: Connection, ignore: frozenset[str] = frozenset(), roles: Roles | None = None
+) -> Snapshot:
     """Return the catalog that the connection sees.
 
     `ignore` names tables to leave out with all that belongs to them: Alembic's version
-    table. In a transaction the search path is another one until its end.
+    table. With `roles` those of this run are told as well, and the settings and privileges
+    of the database. In a transaction the search path is another one until its end.
     """
     families = list_families(connection.server_version // 10_000)
+    if roles is not None:
+        families += list_shared_families(roles.ours)
     with connection.cursor() as cursor:
         cursor.execute(presence_query(families))
         present = cursor.fetchone() or ()

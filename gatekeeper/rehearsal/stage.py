@@ -111,7 +111,7 @@ class Stage:
         """Return the catalog without Alembic's version table, in whichever schema it is."""
         with contextlib.closing(self._connect(database)) as connection, database.telling():
             ignore = find_relations(connection, self.probe.facts.version_table)
-            return take_snapshot(connection, ignore)
+            return take_snapshot(connection, ignore, self.server.roles)
 
     def run(
         self,
@@ -137,6 +137,8 @@ class Stage:
             invalid_before = set(invalid_indexes(connection))
             requested = [RequestedStep(r.revision, direction) for r in revisions]
             answer = self.probe.run(target_of(database), requested, observe)
+            sent = (s.sql for step in answer.steps for s in step.statements)
+            self.server.claim_roles(sent)
             not_started = _why_not_started(answer)
             steps = steps_of(answer, revisions, relations, not_started, facts.version_table)
             ran = Ran(steps, answer.error)
@@ -157,7 +159,11 @@ class Stage:
 
     def seed(self, database: Database) -> None:
         if self.preparation.seed is not None:
-            run_script(database, self.preparation.seed)
+            self._run_script(database, self.preparation.seed)
+
+    def _run_script(self, database: Database, script: Path) -> None:
+        run_script(database, script)
+        self.server.claim_roles([script.read_text(encoding="utf-8", errors="replace")])
 
     def _connect(self, database: Database) -> Connection:
         if self._left_open is not None and self._left_open[0] is database:
@@ -174,7 +180,7 @@ class Stage:
         database = create_database(self.server, None, self.preparation.extensions)
         self._stack.callback(drop_database, database)
         if self.preparation.bootstrap is not None:
-            run_script(database, self.preparation.bootstrap)
+            self._run_script(database, self.preparation.bootstrap)
         return database
 
     def _stamp(self, database: Database) -> None:
@@ -204,7 +210,9 @@ def open_stage(
 
 
 def target_of(database: Database) -> Target:
+    """Return where a request to the probe goes, once the server's roles are the database's."""
     server = database.server
+    server.use_roles_of(database.name)
     return Target(
         host=server.host,
         port=server.port,

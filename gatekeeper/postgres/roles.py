@@ -1,0 +1,218 @@
+"""Roles belong to the server; here each database of a run has its own all the same.
+
+A clone shares the server's roles with what it was cloned from: a role that one pass makes is
+there for the next, and `DROP ROLE` fails while another database holds its grants. So of the
+shared catalogs only those rows are there that belong to the database in use. Those of the
+others are put away, with their object identifiers, until it is their turn.
+
+On a server that is given only roles that this run's own migrations were seen to make are
+treated so. Writing to a catalog needs a superuser; without one a run that makes roles ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gatekeeper.errors import DatabaseError
+
+Administer = Callable[..., list[tuple[Any, ...]]]
+
+# A row of a shared catalog: the catalog's name and the row as JSON.
+Row = tuple[str, str]
+
+# The rows that tell of the given roles, of all but PostgreSQL's own where that is NULL, each
+# with the database of this run that it belongs to. What a role's owner owns is not asked:
+# it is in every database, and no migration can drop the role that it runs as.
+_READ = """
+WITH given AS MATERIALIZED (
+    SELECT %s::oid[] AS roles, %s AS prefix, %s AS owner
+), ours AS MATERIALIZED (
+    SELECT oid, rolname FROM pg_catalog.pg_authid, given
+    WHERE CASE WHEN roles IS NULL THEN rolname !~ '^pg_' ELSE oid = ANY (roles) END
+), own AS MATERIALIZED (
+    SELECT oid, datname FROM pg_catalog.pg_database, given
+    WHERE pg_catalog.starts_with(datname, prefix)
+), members AS MATERIALIZED (
+    SELECT pg_catalog.to_jsonb(m) AS line FROM pg_catalog.pg_auth_members m
+    WHERE m.roleid IN (SELECT oid FROM ours) OR m.member IN (SELECT oid FROM ours)
+)
+SELECT 'pg_authid', pg_catalog.to_jsonb(a)::text, NULL
+FROM pg_catalog.pg_authid a WHERE a.oid IN (SELECT oid FROM ours)
+UNION ALL SELECT 'pg_auth_members', line::text, NULL FROM members
+UNION ALL SELECT 'pg_db_role_setting', pg_catalog.to_jsonb(s)::text, own.datname
+FROM pg_catalog.pg_db_role_setting s LEFT JOIN own ON own.oid = s.setdatabase
+WHERE s.setrole IN (SELECT oid FROM ours)
+    OR s.setrole = 0 AND s.setdatabase = 0 AND (SELECT roles IS NULL FROM given)
+UNION ALL SELECT 'pg_shdescription', pg_catalog.to_jsonb(c)::text, NULL
+FROM pg_catalog.pg_shdescription c
+WHERE c.classoid = 'pg_catalog.pg_authid'::regclass AND c.objoid IN (SELECT oid FROM ours)
+UNION ALL SELECT 'pg_shdepend', pg_catalog.to_jsonb(d)::text, own.datname
+FROM pg_catalog.pg_shdepend d LEFT JOIN own ON own.oid = CASE
+    WHEN d.dbid <> 0 THEN d.dbid
+    WHEN d.classid = 'pg_catalog.pg_database'::regclass THEN d.objid END
+WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass
+    AND d.refobjid IN (SELECT oid FROM ours, given WHERE rolname <> owner)
+    OR d.classid = 'pg_catalog.pg_auth_members'::regclass
+    AND d.objid IN (SELECT (line ->> 'oid')::oid FROM members)
+"""
+
+_TAKE_OUT = """
+DELETE FROM pg_catalog.{catalog} c WHERE pg_catalog.to_jsonb(c)::text = ANY (%s);
+"""
+_PUT_IN = """
+INSERT INTO pg_catalog.{catalog} SELECT r.* FROM pg_catalog.unnest(%s) line,
+    pg_catalog.jsonb_populate_record(NULL::pg_catalog.{catalog}, line::jsonb) r;
+"""
+
+
+@dataclass
+class Roles:
+    """Whose roles the server has at this moment, and those that are put away.
+
+    `prefix` begins the names of this run's databases, and `owner` is the role that a
+    restricted run makes its migrations as. `ours` are the roles that this run made, None
+    on a server of our own: there all are. `unclear` names those that came up while a
+    migration ran and that nothing tied to it.
+    """
+
+    prefix: str
+    owner: str
+    is_superuser: bool = True
+    ours: set[int] | None = None
+    others: set[int] = field(default_factory=set)
+    unclear: set[str] = field(default_factory=set)
+    in_use: str | None = None
+    _first: frozenset[Row] | None = field(default=None, repr=False)
+    _put_away: dict[str, frozenset[Row]] = field(default_factory=dict, repr=False)
+
+    def enter(self, administer: Administer, database: str) -> None:
+        """Make the server's roles those of a database."""
+        if self.in_use == database:
+            return
+        self._look(administer)
+        if not self.is_superuser:
+            self._refuse_made()
+            self.in_use = database
+            return
+        found = self._read(administer)
+        if self._first is None:
+            self._first = _of(found, None)
+        if self.in_use is not None:
+            self._put_away[self.in_use] = _of(found, self.in_use)
+        wanted = self._put_away.get(database, self._first)
+        self._swap(administer, frozenset().union(*found.values()), wanted)
+        self.in_use = database
+
+    def copy(self, administer: Administer, template: str, clone: str) -> None:
+        """Give a clone the roles of its template, which is in use."""
+        if not self.is_superuser:
+            return
+        found = self._read(administer)
+        self._put_away[clone] = _of(found, clone)
+        # CREATE DATABASE has written down what the clone depends on.
+        self._swap(administer, found.get(clone, frozenset()), frozenset())
+
+    def forget(self, database: str) -> None:
+        """Drop what is known of a database that is gone."""
+        self._put_away.pop(database, None)
+        if self.in_use == database:
+            self.in_use = None
+
+    def claim(self, administer: Administer, texts: Iterable[str]) -> bool:
+        """Find out which new roles are of what has just run, and return whether any is.
+
+        `texts` are the statements that were seen.
+        """
+        if self.ours is None:
+            return False
+        new = self._find_new(administer)
+        if not new:
+            return False
+        text = "\n".join(texts)
+        used = self._used_here_alone(administer, new)
+        claimed = {
+            oid
+            for oid, name in new.items()
+            if oid in used or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
+        }
+        self.ours |= claimed
+        self.others |= new.keys() - claimed
+        self.unclear |= {name for oid, name in new.items() if oid not in claimed}
+        return bool(claimed)
+
+    def list_made(self, administer: Administer) -> list[str]:
+        """Return the names of the roles that this run made and that are there."""
+        if self.ours is None:
+            return []
+        rows = administer(
+            "SELECT rolname FROM pg_catalog.pg_roles WHERE oid = ANY (%s::oid[]) ORDER BY 1",
+            sorted(self.ours),
+        )
+        return [name for (name,) in rows]
+
+    def _look(self, administer: Administer) -> None:
+        """Leave to others what has come up while nothing of ours ran."""
+        if self.ours is not None:
+            self.others |= self._find_new(administer).keys()
+
+    def _find_new(self, administer: Administer) -> Mapping[int, str]:
+        assert self.ours is not None
+        return dict(
+            administer(
+                "SELECT oid::bigint, rolname FROM pg_catalog.pg_roles WHERE oid <> ALL (%s::oid[])",
+                [*self.others, *self.ours],
+            )
+        )
+
+    def _used_here_alone(self, administer: Administer, oids: Collection[int]) -> set[int]:
+        """Return the roles that own or may do something in databases of this run alone."""
+        rows = administer(
+            "SELECT d.refobjid::bigint FROM pg_catalog.pg_shdepend d"
+            " LEFT JOIN pg_catalog.pg_database b ON b.oid = d.dbid"
+            " WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass"
+            " AND d.refobjid = ANY (%s::oid[]) GROUP BY 1"
+            " HAVING pg_catalog.bool_and(coalesce("
+            "pg_catalog.starts_with(b.datname, %s), false))",
+            list(oids),
+            self.prefix,
+        )
+        return {oid for (oid,) in rows}
+
+    def _refuse_made(self) -> None:
+        if self.ours:
+            raise DatabaseError(
+                "the migrations make roles; to take them back between two passes needs a "
+                "superuser, which the role of `--database-url` is not",
+                fix="Name a superuser in `--database-url`, or leave it out: a PostgreSQL of "
+                "gatekeeper's own needs nothing.",
+            )
+
+    def _read(self, administer: Administer) -> Mapping[str | None, frozenset[Row]]:
+        """Return the rows of our roles by the database that they belong to."""
+        if self.ours is not None and not self.ours:
+            return {}
+        ours = None if self.ours is None else sorted(self.ours)
+        found: dict[str | None, set[Row]] = {}
+        for catalog, line, database in administer(_READ, ours, self.prefix, self.owner):
+            found.setdefault(database, set()).add((catalog, line))
+        return {database: frozenset(rows) for database, rows in found.items()}
+
+    def _swap(self, administer: Administer, out: frozenset[Row], into: frozenset[Row]) -> None:
+        """Take rows out of the catalogs and put others in, in one transaction."""
+        steps: list[str] = []
+        values: list[list[str]] = []
+        for text, rows in ((_TAKE_OUT, out - into), (_PUT_IN, into - out)):
+            for catalog in sorted({catalog for catalog, _ in rows}):
+                steps.append(text.format(catalog=catalog))
+                values.append([line for c, line in rows if c == catalog])
+        if steps:
+            administer("".join(steps), *values)
+
+
+def _of(found: Mapping[str | None, frozenset[Row]], database: str | None) -> frozenset[Row]:
+    """Return the rows that a database sees: those of none in particular and its own."""
+    nobodys = found.get(None, frozenset())
+    return nobodys if database is None else nobodys | found.get(database, frozenset())
