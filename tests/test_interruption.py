@@ -89,7 +89,7 @@ def _probe_of(process: subprocess.Popen[str]) -> psutil.Process | None:
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if any(word.endswith("probe.py") for word in child.cmdline()):
+                if any(word.endswith("gatekeeper_probe") for word in child.cmdline()):
                     return child
     return None
 
