@@ -44,6 +44,13 @@ class ProbeServer:
             cursor.execute(sql)
             return [] if cursor.description is None else cursor.fetchall()
 
+    @contextlib.contextmanager
+    def holding(self, database: str, sql: str) -> Iterator[None]:
+        """Keep a session open that has executed a statement."""
+        with contextlib.closing(self._server.connect(database)) as connection:
+            connection.cursor().execute(sql)
+            yield
+
     def wait_for_end_of_backends(self, database: str) -> None:
         """Return once no session is left; a backend ends a moment after its client."""
         deadline = time.monotonic() + 5

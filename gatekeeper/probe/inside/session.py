@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -187,6 +188,7 @@ class Session:
         try:
             self.environment.run(function, dont_mutate)
         finally:
+            signal.alarm(0)  # env.py's own time limit ends with its process
             self.watch.finish()
             self.redirection.dispose()
             gc.collect()
