@@ -35,6 +35,12 @@ class GatekeeperError(Exception):
         """The whole on one line, for a report."""
         return ". ".join(" ".join(part.split()).rstrip(".") for part in self._parts())
 
+    @property
+    def brief(self) -> str:
+        """Where it happened and the first words on what, for a line among others."""
+        first = self.what.splitlines()[0].partition(";")[0].rstrip(".:")
+        return first if self.where is None else f"{self.where}: {first}"
+
     def __str__(self) -> str:
         return "\n".join(self._parts())
 

@@ -369,6 +369,7 @@ class Rehearsal:
     keys (the referencing relation, the referenced one). `project` says how the project was
     run (interpreter, variables that had to be set), one line each. `in_one_go` is in what the
     deploy pass left another schema than the revisions one by one, where none of them varies.
+    `env_not_run` is why the project's own env.py did not run, None where it did.
     """
 
     server: ServerInfo
@@ -382,6 +383,7 @@ class Rehearsal:
     seconds: float = 0.0
     foreign_keys_before: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
     in_one_go: tuple[Difference, ...] = ()
+    env_not_run: str | None = None
 
     def of(self, revision: str) -> RehearsedRevision | None:
         """Return the stairway of a revision, None where it was not rehearsed."""

@@ -43,7 +43,8 @@ from gatekeeper.policy.model import Policy, ProjectSettings
 from gatekeeper.policy.severity import options_of
 from gatekeeper.postgres.servers import open_server
 from gatekeeper.probe.environments import Wish, make_interpreter
-from gatekeeper.probe.interpreter import find_interpreter
+from gatekeeper.probe.interpreter import find_interpreter, own_interpreter
+from gatekeeper.probe.plain import read_plain
 from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.probe.workspace import private_folders
 from gatekeeper.rehearsal.rehearse import Script, rehearse
@@ -189,10 +190,17 @@ def _rehearse(
     policy: Policy,
 ) -> Rehearsal | NotRehearsed:
     preparation = read_preparation(request, repository, policy.project)
+    env_not_run = None
     try:
-        interpreter = choose_interpreter(
-            request, surroundings, repository, head, changes.project, policy.project
-        )
+        try:
+            interpreter = choose_interpreter(
+                request, surroundings, repository, head, changes.project, policy.project
+            )
+        except ProbeError as error:
+            if not policy.project.without_dependencies:
+                raise
+            env_not_run = error.brief
+            interpreter = own_interpreter("gatekeeper's own, for want of the project's")
         surroundings.progress("Starting PostgreSQL")
         hidden = private_folders(repository.root, surroundings.environ)
         with (
@@ -203,8 +211,12 @@ def _rehearse(
 
             def launch(name: str, tree: Tree) -> Launch:
                 checkout = copy_files(tree, directory / name)
-                plain = Launch(interpreter, checkout, changes.project, repository.root)
-                return with_settings(plain, request, policy.project, surroundings)
+                usual = Launch(interpreter, checkout, changes.project, repository.root)
+                settled = with_settings(usual, request, policy.project, surroundings)
+                if env_not_run is None:
+                    return settled
+                plain = read_plain(checkout, changes.project, env_not_run)
+                return replace(settled, ways=(), plain=plain)
 
             script = Script(
                 changes=changes,
@@ -212,10 +224,15 @@ def _rehearse(
                 preparation=preparation,
                 head=lambda: launch("head", head),
                 base=lambda: launch("base", open_tree(repository, changes.base)),
+                env_not_run=env_not_run,
             )
-            return rehearse(script, surroundings.progress)
+            result = rehearse(script, surroundings.progress)
     except (DatabaseError, ProbeError) as error:
-        return NotRehearsed(error.sentence, is_failure=True)
+        result = NotRehearsed(error.sentence, is_failure=True)
+    if isinstance(result, NotRehearsed) and env_not_run is not None:
+        told = f"{result.reason.rstrip('.')}. The project's own env.py did not run: {env_not_run}"
+        return replace(result, reason=told)
+    return result
 
 
 def read_preparation(

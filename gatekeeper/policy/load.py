@@ -233,6 +233,7 @@ def _project(data: Mapping[str, Any]) -> ProjectSettings:
         role=data.get("role"),
         seed=data.get("seed"),
         hook=data.get("hook"),
+        without_dependencies=data.get("without_dependencies", False),
     )
 
 

@@ -31,7 +31,10 @@ class Override:
 
 @dataclass(frozen=True)
 class ProjectSettings:
-    """What the project's code needs in order to run; everything may be missing."""
+    """What the project's code needs in order to run; everything may be missing.
+
+    `without_dependencies` lets the revisions run without env.py where nothing installs them.
+    """
 
     python: str | None = None
     install: str | None = None
@@ -46,6 +49,7 @@ class ProjectSettings:
     role: str | None = None
     seed: str | None = None
     hook: str | None = None
+    without_dependencies: bool = False
 
 
 class BackupMode(enum.Enum):

@@ -16,7 +16,8 @@ When it is fine
 
 Where those who answer for the database want it so, as in the first policy of a project
 that adopts gatekeeper. What becomes stricter is not found, nor is what the policy says of
-the project and its environments. A policy named by `--policy` and an audit are not compared.
+the project (all but `without_dependencies`) and its environments. A policy named by
+`--policy` and an audit are not compared.
 
 How to fix
 
@@ -146,6 +147,7 @@ def compare_policies(
         *_of_options(base, head, known),
         *_of_overrides(base, head, changes),
         *_of_attestations(base, head),
+        *_of_project(base, head),
     )
 
 
@@ -221,6 +223,12 @@ def _of_attestations(base: Policy, head: Policy) -> Iterator[Weakening]:
             places = ", ".join(map(_code, gone))
             text = f"attestation {_code(before.id)} is not required any more for {places}"
             yield Weakening(text, ("attestations",))
+
+
+def _of_project(base: Policy, head: Policy) -> Iterator[Weakening]:
+    if head.project.without_dependencies and not base.project.without_dependencies:
+        text = "the project's env.py and models need not run where the dependencies are missing"
+        yield Weakening(text, ("project", "without_dependencies"))
 
 
 # --- What an override comes to -------------------------------------------------------

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gatekeeper.model import Direction, Project, StepError, Way
+from gatekeeper.probe.plain import PlainEnvironment
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ class Launch:
     `checkout`. `environment` is the policy's `project.env`; of gatekeeper's own `environ`
     a few harmless variables are passed on. `ways`, `arguments` (Alembic's `-x`) and
     `home_files` are what else the policy says; values of `environment` and `home_files` may
-    hold placeholders.
+    hold placeholders. With `plain` an env.py of ours takes the place of the project's.
     """
 
     interpreter: Interpreter
@@ -69,6 +70,7 @@ class Launch:
     arguments: Mapping[str, str] = field(default_factory=dict)
     home_files: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_seconds: float = 600.0
+    plain: PlainEnvironment | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,20 @@ class ProbeDrift:
     """What autogenerate would change; `operations` is None without `target_metadata`."""
 
     operations: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """A revision that needs what is not installed: a module, or a project's file that failed.
+
+    `source` is the line of the revision that asks for it.
+    """
+
+    revision: str
+    lacks: str
+    path: str
+    line: int
+    source: str
 
 
 class Fault(enum.Enum):
@@ -377,6 +393,20 @@ def read_error(entry: object) -> StepError | None:
         sql=optional(message, "sql", str),
         path=optional(message, "path", str),
         line=optional(message, "line", int),
+    )
+
+
+def read_unavailable(message: Mapping[str, Any]) -> Unavailable | None:
+    entry = message.get("unavailable")
+    if entry is None:
+        return None
+    told = _as_object(entry)
+    return Unavailable(
+        revision=read(told, "revision", str),
+        lacks=read(told, "lacks", str),
+        path=read(told, "path", str),
+        line=read(told, "line", int),
+        source=read(told, "source", str),
     )
 
 

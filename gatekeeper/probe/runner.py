@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper.errors import MissingModule, ProbeError
-from gatekeeper.model import Project, StepError, Way
+from gatekeeper.model import StepError, Way
 from gatekeeper.probe import inside, layout, protocol
 from gatekeeper.probe.attempts import (
     ATTEMPTS_AT_MOST,
@@ -30,6 +30,7 @@ from gatekeeper.probe.attempts import (
 from gatekeeper.probe.examples import read_examples
 from gatekeeper.probe.interpreter import editable_folders
 from gatekeeper.probe.placeholders import fill
+from gatekeeper.probe.plain import ENV_PY
 from gatekeeper.probe.protocol import (
     Fate,
     Launch,
@@ -43,6 +44,7 @@ from gatekeeper.probe.protocol import (
     RequestedStep,
     StartFailure,
     Target,
+    Unavailable,
 )
 from gatekeeper.probe.sandbox import open_sandbox
 
@@ -89,6 +91,9 @@ class Probe:
                     gathering.add(message)
             except ProbeError as error:
                 raise gathering.place(error) from error
+            lacking = gathering.unavailable()
+            if lacking is not None:
+                raise _needs_dependencies(lacking)
             return gathering.finish()
 
     def drift(self, target: Target) -> ProbeDrift:
@@ -190,6 +195,12 @@ def _start(
     _copy_inside(sandbox.private / PACKAGE)
     for name, text in attempt.home_files:
         _write_home_file(sandbox.private / "home", name, fill(text, target))
+    script_location = launch.checkout.resolve() / launch.project.script_location
+    if launch.plain is not None:
+        script_location = sandbox.private / "plain"
+        script_location.mkdir(mode=0o755)
+        (script_location / "env.py").write_text(ENV_PY, encoding="utf-8")
+        (script_location / "env.py").chmod(0o644)
     secrets = (*launch.environment.values(), target.password)
     popen = subprocess.Popen(
         [*sandbox.command, str(sandbox.interpreter), "-B", "-m", PACKAGE],
@@ -204,7 +215,7 @@ def _start(
     process = _Process(popen, launch.timeout_seconds, _where(launch), secrets)
     stack.callback(process.kill)
     try:
-        answer = process.last_answer(_start_message(launch, attempt, target))
+        answer = process.last_answer(_start_message(launch, attempt, target, script_location))
         if answer.get("kind") == "started":
             return process, protocol.read_facts(answer)
         return process, protocol.read_start_failure(answer)
@@ -227,9 +238,10 @@ def _write_home_file(home: Path, name: str, text: str) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _start_message(launch: Launch, attempt: Attempt, target: Target) -> dict[str, Any]:
+def _start_message(
+    launch: Launch, attempt: Attempt, target: Target, script_location: Path
+) -> dict[str, Any]:
     checkout, project = launch.checkout.resolve(), launch.project
-    script_location = checkout / project.script_location
     folders = [str(checkout / location) for location in project.version_locations]
     usual = [str(script_location / "versions")]
     return {
@@ -245,16 +257,17 @@ def _start_message(launch: Launch, attempt: Attempt, target: Target) -> dict[str
         "working_directory": str(layout.working_directory(checkout, project)),
         "import_paths": [str(path) for path in layout.import_paths(checkout, project)],
         "editable_paths": _editable_paths(launch, checkout),
-        "flask": _flask(project, attempt),
+        "flask": _flask(launch, attempt),
         "prefers_async": Way.ASYNCPG in attempt.ways,
         "gives_connection": Way.CONNECTION in attempt.ways,
         "loop": next((way.value for way in attempt.ways if way in _LOOPS), None),
         "arguments": dict(launch.arguments),
+        "configure": None if launch.plain is None else dict(launch.plain.options),
     }
 
 
-def _flask(project: Project, attempt: Attempt) -> str | None:
-    if not project.flask_migrate:
+def _flask(launch: Launch, attempt: Attempt) -> str | None:
+    if not launch.project.flask_migrate or launch.plain is not None:
         return None
     return "bare" if Way.BARE_FLASK_APP in attempt.ways else "own"
 
@@ -484,6 +497,10 @@ class _Gathering:
             raise ProtocolError(f"there is no step {index}")
         return index
 
+    def unavailable(self) -> Unavailable | None:
+        """Return what a revision could not run without, in place of an error of its own."""
+        return protocol.read_unavailable(self._done)
+
     def finish(self) -> ProbeRun:
         fates = protocol.read_fates(self._done)
         omitted = protocol.read(self._done, "omitted", dict)
@@ -548,6 +565,7 @@ def _notes(launch: Launch, attempt: Attempt, facts: ProbeFacts) -> tuple[str, ..
     versions = f"Python {facts.python}, Alembic {facts.alembic}, SQLAlchemy {facts.sqlalchemy}"
     lines = [
         f"{launch.interpreter.path} ({versions}): {launch.interpreter.reason}",
+        *(() if launch.plain is None else launch.plain.notes),
         *attempt.reasons,
         *(f"connections to {_tell(o)} were redirected" for o in facts.origins),
         *facts.notes,
@@ -565,6 +583,17 @@ def _tell(origin: Origin) -> str:
 
 def _where(launch: Launch) -> str:
     return str(Path(launch.project.script_location) / "env.py")
+
+
+def _needs_dependencies(lacking: Unavailable) -> ProbeError:
+    lacks = lacking.lacks if " " in lacking.lacks else f"`{lacking.lacks}`"
+    return MissingModule(
+        f"`{lacking.revision}` needs the project's dependencies, which are not installed: "
+        f"`{lacking.source}` does not run without {lacks}",
+        module=lacking.lacks,
+        where=f"{lacking.path}:{lacking.line}",
+        fix="Mend the installation, or let the revision define the tables that it works on itself.",
+    )
 
 
 def _stopped(stop: Stop, failure: StartFailure, attempt: Attempt, launch: Launch) -> ProbeError:

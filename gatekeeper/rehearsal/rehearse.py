@@ -46,13 +46,17 @@ _MISSING = ("3F000", "42703", "42883", "42P01", "42704")
 
 @dataclass(frozen=True)
 class Script:
-    """What is rehearsed, on what: `head` and `base` make a copy of that state's code."""
+    """What is rehearsed, on what: `head` and `base` make a copy of that state's code.
+
+    `env_not_run` is why they go without the project's own env.py, None where they do not.
+    """
 
     changes: ChangeSet
     server: Server
     preparation: Preparation
     head: Callable[[], Launch]
     base: Callable[[], Launch]
+    env_not_run: str | None = None
 
 
 def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsal | NotRehearsed:
@@ -93,7 +97,10 @@ def _rehearse(
             if len(deploy) == len(changes.to_rehearse) and _is_complete(deploy):
                 deployed = head.snapshot(clone)
             progress("Comparing the models with the schema")
-            drift = _drift(deploy, head, clone, base_stage, database, before)
+            if script.env_not_run is None:
+                drift = _drift(deploy, head, clone, base_stage, database, before)
+            else:
+                drift = Skipped(f"the project's own env.py did not run: {script.env_not_run}")
         walked = walk(head, line, changes.to_rehearse, changes.head_history, progress)
 
         def base_again() -> Line:
@@ -240,6 +247,7 @@ def _rehearsal(
         seconds=time.monotonic() - started,
         foreign_keys_before=before.foreign_keys,
         in_one_go=in_one_go,
+        env_not_run=script.env_not_run,
     )
 
 

@@ -105,12 +105,19 @@ def as_data(report: Report) -> dict[str, Any]:
 def _rehearsal(rehearsal: Rehearsal | NotRehearsed) -> dict[str, Any]:
     if isinstance(rehearsal, NotRehearsed):
         outcome = "failed" if rehearsal.is_failure else "skipped"
-        return {"outcome": outcome, "reason": rehearsal.reason, "seconds": 0.0, "drift": None}
+        return {
+            "outcome": outcome,
+            "reason": rehearsal.reason,
+            "seconds": 0.0,
+            "drift": None,
+            "env_not_run": None,
+        }
     return {
         "outcome": "completed",
         "reason": None,
         "seconds": _seconds(rehearsal.seconds),
         "drift": _drift(rehearsal.drift),
+        "env_not_run": rehearsal.env_not_run,
     }
 
 

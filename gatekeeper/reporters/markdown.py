@@ -124,7 +124,7 @@ def _hidden(report: Report, context: RenderContext) -> str:
 def _heading(report: Report, room: _Room) -> str:
     emoji = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.UNDETERMINED: "❓"}[report.verdict]
     summary = gfm.inline(words.clipped(words.summary(report), room.text))
-    return f"### {emoji} {words.heading(report)}\n{summary}"
+    return f"### {emoji} {gfm.inline(words.heading(report))}\n{summary}"
 
 
 # --- The checklist -------------------------------------------------------------------

@@ -18,6 +18,7 @@ from gatekeeper.model import (
     Finding,
     NotRehearsed,
     Outcome,
+    Rehearsal,
     Report,
     ServerInfo,
     Severity,
@@ -241,7 +242,18 @@ def is_untouched(report: Report) -> bool:
 
 
 def heading(report: Report) -> str:
-    """Return the verdict and how many things there are, without a mark."""
+    """Return the verdict and how many things there are, without a mark.
+
+    What was seen without the project's own env.py counts less, so this is told here.
+    """
+    text = _verdict(report)
+    reason = report.rehearsal.env_not_run if isinstance(report.rehearsal, Rehearsal) else None
+    if reason is None:
+        return text
+    return f"{text} (env.py did not run: {clipped(one_line(reason), 160)})"
+
+
+def _verdict(report: Report) -> str:
     if report.verdict is Verdict.UNDETERMINED:
         return "Migrations: could not tell whether they are safe"
     errors = len(open_findings(report, Severity.ERROR))

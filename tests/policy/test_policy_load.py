@@ -206,6 +206,7 @@ project:
   role: restricted
   seed: db/seed.sql
   hook: gatekeeper_hook.py
+  without_dependencies: true
 environments:
   staging:
     backup: off
@@ -259,6 +260,7 @@ environments:
             role="restricted",
             seed="db/seed.sql",
             hook="gatekeeper_hook.py",
+            without_dependencies=True,
         ),
         environments={
             "staging": Environment(

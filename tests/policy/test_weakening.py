@@ -74,6 +74,11 @@ OLD_OFF = 'overrides: [{paths: ["*/2023_*"], checks: {downgrade-missing: off}}]\
             None, "checks: {not-atomic: {max_relations: 1}}", id="an option written out"
         ),
         pytest.param(
+            "project: {without_dependencies: true}",
+            "project: {without_dependencies: true}",
+            id="without env.py, as before",
+        ),
+        pytest.param(
             "checks: {not-atomic: off}",
             "checks: {not-atomic: {severity: error, max_relations: 3}}",
             id="an option of a check that was off",
@@ -95,6 +100,12 @@ def test_what_asks_for_no_less_is_not_named(base: str | None, head: str | None) 
         ),
         pytest.param(
             "checks: {not-atomic: error}", None, ["`not-atomic`: error → warning"], id="no file"
+        ),
+        pytest.param(
+            "project: {without_dependencies: false}",
+            "project: {without_dependencies: true}",
+            ["the project's env.py and models need not run where the dependencies are missing"],
+            id="without env.py",
         ),
         pytest.param(
             None,

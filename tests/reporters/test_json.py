@@ -167,6 +167,11 @@ def test_too_much_is_cut_and_counted() -> None:
     assert got["findings"][0]["message"] == "?"
 
 
+def test_why_env_py_did_not_run() -> None:
+    report = replace(story(), rehearsal=a_rehearsal(a_rehearsed(), env_not_run="no `uv`"))
+    assert json.loads(render(report, CONTEXT))["rehearsal"]["env_not_run"] == "no `uv`"
+
+
 def test_drift_where_the_metadata_lacks_tables() -> None:
     drift = Drift((), unknown=("public.b", "public.c"), tables=3)
     report = replace(story(), rehearsal=a_rehearsal(a_rehearsed(), drift=drift))

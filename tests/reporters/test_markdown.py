@@ -211,3 +211,14 @@ def test_a_notice_does_not_hide_that_the_check_passed() -> None:
     finding = a_finding("downgrade-incomplete", "An extension is left.", severity=Severity.NOTICE)
     body = render(a_report(Verdict.PASS, findings=(finding,)), CONTEXT)
     assert "| ℹ️&nbsp;notice | Downgrade restores the schema | `b002` [line 15]" in body
+
+
+def test_why_env_py_did_not_run_stands_in_the_first_line_as_plain_text() -> None:
+    rehearsal = a_rehearsal(a_rehearsed(), env_not_run="a.txt: failed at `x` <script> @team")
+    body = render(a_report(Verdict.PASS, rehearsal=rehearsal), CONTEXT)
+    heading = body.splitlines()[2]
+    assert heading.startswith(
+        "### ✅ Migrations: nothing to fix (env.py did not run: a.txt: failed "
+    )
+    assert all(OUR_HTML.fullmatch(piece) for piece in html_of(heading))
+    assert "@team" not in heading

@@ -16,7 +16,7 @@ from gatekeeper.model import (
     Waiver,
 )
 from gatekeeper.reporters import words
-from tests.build import a_change_set, a_revision
+from tests.build import a_change_set, a_rehearsal, a_revision
 from tests.reporters.samples import SAMPLES, a_finding, a_report, results, story
 
 
@@ -167,6 +167,11 @@ ERROR = a_finding("upgrade-fails", "It fails.")
 )
 def test_heading(report: Report, expected: str) -> None:
     assert words.heading(report) == expected
+
+
+def test_heading_says_that_env_py_did_not_run() -> None:
+    report = a_report(Verdict.PASS, rehearsal=a_rehearsal(env_not_run="a.txt: no\n`b`"))
+    assert words.heading(report) == "Migrations: nothing to fix (env.py did not run: a.txt: no `b`)"
 
 
 def test_summary_says_the_worst_of_two_checks_in_plain_words() -> None:

@@ -15,6 +15,7 @@ from .installed import version_of
 from .loops import run_in
 from .places import Places
 from .redirection import Redirection
+from .unavailable import loading_all
 
 # How an entry of a mapping is read in source.
 ITEM = r"""\s*(?:\.get\(|\.pop\(|\[)\s*["']([\w-]+)["']"""
@@ -39,6 +40,11 @@ class Environment:
     @property
     def script(self) -> Any:
         return self._script
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the env.py is gatekeeper's, for want of the project's dependencies."""
+        return self.launch["configure"] is not None
 
     def prepare(self) -> None:
         """Make the application's Flask object where env.py needs one."""
@@ -80,7 +86,8 @@ class Environment:
         """Learn the folders of the revisions; env.py may set them at run time."""
         if self.script.revision_map is self._known_revisions:
             return
-        revisions = list(self.script.walk_revisions())
+        with loading_all(self.places) if self.is_plain else contextlib.nullcontext():
+            revisions = list(self.script.walk_revisions())
         folders = {os.path.dirname(os.path.realpath(script.path)) for script in revisions}
         self.places.set_version_folders(folders)
         self._known_revisions = self.script.revision_map
@@ -114,6 +121,8 @@ class Environment:
             config=launch["config"],
             raiseerr=True,
         )
+        if self.is_plain:
+            config.attributes["configure"] = launch["configure"]
         self._fill_urls(config)
         return config
 

@@ -74,6 +74,23 @@ class Places:
     def is_revision(self, filename: str) -> bool:
         return self._kind(filename) == "revision"
 
+    def project_file_of(self, error: BaseException) -> str | None:
+        """Return the innermost file of the project that is no revision and let an error pass."""
+        found = None
+        traceback = error.__traceback__
+        while traceback is not None:
+            filename = traceback.tb_frame.f_code.co_filename
+            if self._kind(filename) == "project":
+                found = self.relative(filename)
+            traceback = traceback.tb_next
+        return found
+
+    def ends_in_library(self, error: BaseException) -> bool:
+        traceback, filename = error.__traceback__, None
+        while traceback is not None:
+            filename, traceback = traceback.tb_frame.f_code.co_filename, traceback.tb_next
+        return filename is not None and self._kind(filename) == "library"
+
     def has_module(self, name: str) -> bool:
         """Tell whether the checkout holds a module or package of that name somewhere."""
         top = name.split(".")[0]

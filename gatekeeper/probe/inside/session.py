@@ -80,6 +80,8 @@ class Session:
             facts["has_target_metadata"] = bool(metadatas_of(context))
             facts["transaction_per_migration"] = bool(context._transaction_per_migration)
             facts["transactional_ddl"] = bool(context.impl.transactional_ddl)
+            if self.environment.is_plain:
+                self._know_revisions()
             try:
                 self.environment.find_versions()
             except BaseException as error:  # revision files run when loaded
@@ -93,14 +95,17 @@ class Session:
 
     def _is_revision_at_fault(self, error: BaseException) -> bool:
         """Tell a broken revision file from an environment that lacks something."""
-        folders = self.environment.launch["version_folders"]
-        self.places.set_version_folders({os.path.realpath(folder) for folder in folders})
+        self._know_revisions()
         place = self.places.of_traceback(error)
         if place is None or not self.places.is_revision(place[0]):
             return False
         if isinstance(error, ModuleNotFoundError) and error.name is not None:
             return self.places.has_module(error.name)
         return not self._variables_named(error)
+
+    def _know_revisions(self) -> None:
+        folders = self.environment.launch["version_folders"]
+        self.places.set_version_folders({os.path.realpath(folder) for folder in folders})
 
     def _failure(self, error: BaseException | None) -> dict[str, Any]:
         missing = None
@@ -207,6 +212,7 @@ class Session:
         return {
             "kind": "done",
             "error": error,
+            "unavailable": steps.unavailable,
             "fn_calls": steps.fn_calls,
             "fates": {str(number): fate for number, fate in self.watch.fates.items()},
             "omitted": {str(step): count for step, count in self.watch.omitted.items()},

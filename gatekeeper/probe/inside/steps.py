@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from . import unavailable
 from .environment import Environment
 from .failures import is_clean_exit
 from .watch import Watch
@@ -29,6 +30,7 @@ class Steps:
         self.fn_calls = 0
         self.active: int | None = None
         self.failed: BaseException | None = None
+        self.unavailable: dict[str, Any] | None = None
         self._began = 0.0
 
     def function(self, heads: Any, context: Any) -> Iterator[Any]:
@@ -89,6 +91,8 @@ class Steps:
                 function(**options)
             except BaseException as error:
                 self.failed = error
+                if self.environment.is_plain:
+                    self.unavailable = unavailable.report(error, places, revision.revision)
                 report = watch.describe(error)
                 if isinstance(error, MissingFunction):
                     report["path"], report["line"] = places.relative(revision.path), None
