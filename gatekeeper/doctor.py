@@ -60,21 +60,15 @@ from gatekeeper.pipeline import (
 )
 from gatekeeper.policy.load import find_policy, load_policy
 from gatekeeper.policy.model import ProjectSettings
-from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server, open_server
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.postgres.target import TargetState, reach_target, read_target
-from gatekeeper.probe.protocol import Interpreter, Launch
+from gatekeeper.probe.protocol import Interpreter, Launch, ProbeDrift
 from gatekeeper.probe.workspace import private_folders
+from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.drift import find_unknown, list_tables
 from gatekeeper.rehearsal.rehearse import history_remedy, not_stamped
-from gatekeeper.rehearsal.stage import (
-    Preparation,
-    Stage,
-    describe,
-    open_stage,
-    target_of,
-)
+from gatekeeper.rehearsal.stage import Preparation, Stage, describe, open_stage
 from gatekeeper.rehearsal.stairway import ancestors
 from gatekeeper.revisions.changes import read_change_set
 from gatekeeper.revisions.discover import choose_project
@@ -239,11 +233,11 @@ class _Rules:
 
 @dataclass(frozen=True)
 class _Migrated:
-    """An empty database after the whole history, and how it got there."""
+    """Empty databases after the whole history, and how they got there."""
 
-    database: Database
+    databases: Databases
     steps: tuple[Step, ...]
-    snapshot: Snapshot
+    snapshots: tuple[Snapshot, ...]
 
 
 def examine(
@@ -450,11 +444,11 @@ def _examine_runs(chart: _Chart, stage: Stage, changes: ChangeSet) -> _Migrated 
 
 
 def _see_history(stage: Stage, revisions: Sequence[Revision]) -> _Seen[_Migrated]:
-    database = stage.new_database()
+    databases = stage.new_databases()
     steps: tuple[Step, ...] = ()
     if revisions:
-        ran = stage.run(database, revisions, Direction.UPGRADE, observe=None)
-        steps = ran.steps
+        ran = stage.run(databases, revisions, Direction.UPGRADE, observe=None)
+        steps = tuple(step for on_one in ran.steps for step in on_one)
         if ran.failure is not None:
             raise _failed(ran.failure, steps, revisions)
         if not ran.has_moved:
@@ -469,7 +463,7 @@ def _see_history(stage: Stage, revisions: Sequence[Revision]) -> _Seen[_Migrated
         if revisions
         else "there is no revision yet"
     )
-    return _Seen(_Migrated(database, steps, stage.snapshot(database)), told)
+    return _Seen(_Migrated(databases, steps, stage.snapshot(databases)), told)
 
 
 def _failed(failure: StepError, steps: Sequence[Step], revisions: Sequence[Revision]) -> _Problem:
@@ -509,26 +503,30 @@ def _statements(
     steps: Sequence[Step], revisions: Sequence[Revision]
 ) -> Iterator[tuple[Revision, Seen]]:
     """Yield what the revisions sent in those of the steps that are theirs."""
-    by_id = {step.revision: step for step in steps}
     for revision in revisions:
-        if revision.revision in by_id:
-            for seen in own_statements(revision, by_id[revision.revision]):
-                yield revision, seen
+        for step in steps:
+            if step.revision == revision.revision:
+                for seen in own_statements(revision, step):
+                    yield revision, seen
 
 
 def _see_models(stage: Stage, migrated: _Migrated | None) -> _Seen[None]:
     """Compare the tables of the models with those that the history makes."""
-    operations = None
+    drifts: tuple[ProbeDrift, ...] = ()
     if migrated is not None:
-        operations = stage.probe.drift(target_of(migrated.database)).operations
-    if migrated is None or operations is None:
+        drifts = stage.probe.drift(migrated.databases.target).each
+    if migrated is None or all(drift.operations is None for drift in drifts):
         raise _Problem(
             "env.py gives no `target_metadata`: autogenerate is blind",
             _IMPORT_MODELS,
             ExitCode.FAIL,
         )
-    tables = list_tables(migrated.snapshot)
-    unknown = find_unknown(tables, operations)
+    tables: list[str] = []
+    unknown: list[str] = []
+    for snapshot, drift in zip(migrated.snapshots, drifts, strict=True):
+        own = list_tables(snapshot)
+        tables += own
+        unknown += find_unknown(own, drift.operations or ())
     if unknown:
         raise _Problem(
             f"`target_metadata` lacks {len(unknown)} of "

@@ -172,7 +172,8 @@ class Statement:
     `is_unseen` marks one that stands for what was sent and not recorded: `sql` is a comment
     that says so, the locks and rewrites are what the next statement showed.
     `transaction` numbers the transactions of one run of env.py, each of which keeps its
-    locks to its end; None outside a transaction and where it is not known.
+    locks to its end; None outside a transaction and where it is not known. `database` names
+    the database where the report is on several.
     """
 
     revision: str | None
@@ -192,6 +193,7 @@ class Statement:
     parameters: str | None = None
     is_unseen: bool = False
     transaction: int | None = None
+    database: str | None = None
 
 
 @dataclass(frozen=True)
@@ -259,9 +261,11 @@ class Difference:
     attribute: str | None = None
     before: str | None = None
     after: str | None = None
+    database: str | None = None  # named where the report is on several
 
     def __str__(self) -> str:
-        thing = f"{self.object_type} {self.name}"
+        where = "" if self.database is None else f"{self.database}: "
+        thing = f"{where}{self.object_type} {self.name}"
         if self.kind is not DifferenceKind.CHANGED:
             return f"{thing} is {'missing' if self.kind is DifferenceKind.MISSING else 'left'}"
         before = "none" if self.before is None else self.before

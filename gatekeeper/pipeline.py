@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gatekeeper import checks
+from gatekeeper import checks, merging
 from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import ConfigError, DatabaseError, ProbeError
 from gatekeeper.git import (
@@ -26,7 +26,6 @@ from gatekeeper.model import (
     CheckRun,
     NotRehearsed,
     Project,
-    Rehearsal,
     Report,
     Skipped,
 )
@@ -47,7 +46,7 @@ from gatekeeper.probe.interpreter import find_interpreter, own_interpreter
 from gatekeeper.probe.plain import read_plain
 from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.probe.workspace import private_folders
-from gatekeeper.rehearsal.rehearse import Script, rehearse
+from gatekeeper.rehearsal.rehearse import Rehearsals, Script, rehearse
 from gatekeeper.rehearsal.stage import Preparation
 from gatekeeper.revisions.changes import read_change_set
 from gatekeeper.revisions.discover import choose_project, find_projects
@@ -118,18 +117,25 @@ def check(request: Request, surroundings: Surroundings) -> Report:
     if request.paths:
         changes = _only(changes, request, repository)
     if request.is_lint:
-        rehearsal: Rehearsal | NotRehearsed = NotRehearsed("`lint` runs nothing", is_failure=False)
+        rehearsals: Rehearsals | NotRehearsed = NotRehearsed("`lint` runs nothing", False)
     elif not changes.to_rehearse:
-        rehearsal = NotRehearsed("no revision is new", is_failure=False)
+        rehearsals = NotRehearsed("no revision is new", is_failure=False)
     else:
-        rehearsal = _rehearse(request, surroundings, repository, tree, changes, policy)
-    runs = checks.run_checks(changes, rehearsal, functools.partial(options_of, policy))
+        rehearsals = _rehearse(request, surroundings, repository, tree, changes, policy)
+    history = merging.History(changes, rehearsals)
+    runs = merging.merge_databases(
+        history,
+        [
+            checks.run_checks(changes, rehearsal, functools.partial(options_of, policy))
+            for rehearsal in history.each
+        ],
+    )
     of_policy, policy = _compare_policy(request, repository, changes, policy_file, policy)
     return judge(
         (*runs, of_policy),
         policy,
         changes,
-        rehearsal,
+        merging.merge_rehearsals([history]),
         known=KNOWN,
         today=surroundings.now.date(),
         seconds=time.monotonic() - started,
@@ -188,7 +194,7 @@ def _rehearse(
     head: Tree,
     changes: ChangeSet,
     policy: Policy,
-) -> Rehearsal | NotRehearsed:
+) -> Rehearsals | NotRehearsed:
     preparation = read_preparation(request, repository, policy.project)
     env_not_run = None
     try:

@@ -31,11 +31,13 @@ ALLOWED = {
     "reporters": GROUND_FLOOR,
     "github": GROUND_FLOOR | {"settings"},
     "demo": GROUND_FLOOR,
+    "merging": GROUND_FLOOR,
     "pipeline": GROUND_FLOOR
     | {
         "directories",
         "settings",
         "git",
+        "merging",
         "sql",
         "policy",
         "revisions",

@@ -57,6 +57,7 @@ _SETTINGS = {
     "jit": "off",
     "huge_pages": "off",
     "max_connections": "200",
+    "max_prepared_transactions": "16",  # an env.py with two databases may commit in two phases
     "max_locks_per_transaction": "256",
     "max_parallel_workers_per_gather": "0",
     "max_parallel_maintenance_workers": "0",

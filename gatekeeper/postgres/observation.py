@@ -111,15 +111,15 @@ def read_relations(connection: Connection) -> Relations:
         return {oid: Relation(*values) for oid, *values in cursor.fetchall()}
 
 
-def find_relations(connection: Connection, name: str) -> frozenset[str]:
-    """Return the qualified names of the user's relations of this name in all schemas."""
+def find_relations(connection: Connection, *names: str) -> frozenset[str]:
+    """Return the qualified names of the user's relations of these names in all schemas."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c"
             " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.relname = %s AND c.oid >= 16384 AND c.relkind <> 'c'"
+            " WHERE c.relname = ANY (%s) AND c.oid >= 16384 AND c.relkind <> 'c'"
             " AND n.nspname !~ '^pg_'",
-            (name,),
+            (list(names),),
         )
         return frozenset(qualified for (qualified,) in cursor.fetchall())
 
@@ -192,6 +192,14 @@ def read_versions(connection: Connection, schema: str | None, table: str) -> fro
     Without a schema it is the table that the search path finds, else those of all other
     schemas together, such as one for each tenant.
     """
+    each = read_version_tables(connection, schema, table)
+    return frozenset().union(*each) if each else None
+
+
+def read_version_tables(
+    connection: Connection, schema: str | None, table: str
+) -> tuple[frozenset[str], ...]:
+    """Return the revisions of each version table that a schema and a name may mean."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid)"
@@ -206,14 +214,12 @@ def read_versions(connection: Connection, schema: str | None, table: str) -> fro
         found = cursor.fetchall()
         if schema is None:
             found = [row for row in found if row[2]] or found
-        if not found:
-            return None
-        versions: set[str] = set()
+        each = []
         for schema_name, table_name, _ in found:
             cursor.execute(
                 sql.SQL("SELECT version_num FROM {}").format(
                     sql.Identifier(schema_name, table_name)
                 )
             )
-            versions.update(version for (version,) in cursor.fetchall())
-        return frozenset(versions)
+            each.append(frozenset(version for (version,) in cursor.fetchall()))
+        return tuple(each)

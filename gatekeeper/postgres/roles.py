@@ -87,9 +87,12 @@ class Roles:
     in_use: str | None = None
     _first: frozenset[Row] | None = field(default=None, repr=False)
     _put_away: dict[str, frozenset[Row]] = field(default_factory=dict, repr=False)
+    # Of databases that are in use together, to the first of them.
+    _first_of: dict[str, str] = field(default_factory=dict, repr=False)
 
     def enter(self, administer: Administer, database: str) -> None:
-        """Make the server's roles those of a database."""
+        """Make the server's roles those of a database and of those it is joined with."""
+        database = self._first_of.get(database, database)
         if self.in_use == database:
             return
         self._look(administer)
@@ -99,9 +102,9 @@ class Roles:
             return
         found = self._read(administer)
         if self._first is None:
-            self._first = _of(found, None)
+            self._first = _of(found)
         if self.in_use is not None:
-            self._put_away[self.in_use] = _of(found, self.in_use)
+            self._put_away[self.in_use] = _of(found, *self._together(self.in_use))
         wanted = self._put_away.get(database, self._first)
         self._swap(administer, frozenset().union(*found.values()), wanted)
         self.in_use = database
@@ -115,9 +118,21 @@ class Roles:
         # CREATE DATABASE has written down what the clone depends on.
         self._swap(administer, found.get(clone, frozenset()), frozenset())
 
+    def join(self, first: str, *others: str) -> None:
+        """Give databases that have just been made one set of roles."""
+        for other in others:
+            self._first_of[other] = first
+            put_away = self._put_away.pop(other, frozenset())
+            if put_away:
+                self._put_away[first] = self._put_away.get(first, frozenset()) | put_away
+
+    def _together(self, first: str) -> list[str]:
+        return [first, *(name for name, leader in self._first_of.items() if leader == first)]
+
     def forget(self, database: str) -> None:
         """Drop what is known of a database that is gone."""
         self._put_away.pop(database, None)
+        self._first_of.pop(database, None)
         if self.in_use == database:
             self.in_use = None
 
@@ -212,7 +227,6 @@ class Roles:
             administer("".join(steps), *values)
 
 
-def _of(found: Mapping[str | None, frozenset[Row]], database: str | None) -> frozenset[Row]:
-    """Return the rows that a database sees: those of none in particular and its own."""
-    nobodys = found.get(None, frozenset())
-    return nobodys if database is None else nobodys | found.get(database, frozenset())
+def _of(found: Mapping[str | None, frozenset[Row]], *databases: str) -> frozenset[Row]:
+    """Return the rows that databases see: those of none in particular and their own."""
+    return frozenset().union(*(found.get(name, frozenset()) for name in (None, *databases)))

@@ -7,6 +7,7 @@ stranger's code runs: each field is checked, and a line that does not fit is a
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import json
 import math
@@ -23,8 +24,23 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a connection would have gone without the redirection; no credentials."""
+
+    dialect: str
+    host: str | None
+    port: str | None
+    database: str | None
+
+
+@dataclass(frozen=True)
 class Target:
-    """An ephemeral database; `marker` is what `SHOW gatekeeper.marker` answers in it."""
+    """An ephemeral database; `marker` is what `SHOW gatekeeper.marker` answers in it.
+
+    Where env.py migrates several databases, `others` holds one for each further of them;
+    `origin` is the one that a target stands for. Whatever comes from elsewhere is the
+    first one's.
+    """
 
     host: str
     port: int
@@ -33,6 +49,8 @@ class Target:
     database: str
     marker: str = field(repr=False)
     sslmode: str | None = None
+    origin: Origin | None = None
+    others: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,23 +98,14 @@ class RequestedStep:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where a connection would have gone without the redirection; no credentials."""
-
-    dialect: str
-    host: str | None
-    port: str | None
-    database: str | None
-
-
-@dataclass(frozen=True)
 class ProbeFacts:
     """What a run of env.py without any step showed.
 
     `fn_calls` counts how often env.py ran migrations (more than once where it loops over
     schemas), `databases` on which different ones; one without a name is that of a URL that
-    was not set. `other_dialects` are those of connections that were not PostgreSQL's.
-    `notes` says how the project was run, one line each.
+    was not set. `version_table` is the last one, `version_tables` names all of them.
+    `other_dialects` are those of connections that were not PostgreSQL's. `notes` says how
+    the project was run, one line each.
     """
 
     python: str
@@ -115,6 +124,7 @@ class ProbeFacts:
     other_dialects: tuple[str, ...]
     notes: tuple[str, ...] = ()
     databases: tuple[Origin, ...] = ()
+    version_tables: tuple[str, ...] = ()
 
 
 class Fate(enum.Enum):
@@ -174,12 +184,21 @@ class ProbeStep:
 
 
 @dataclass(frozen=True)
+class VersionTable:
+    """Where env.py has Alembic keep the revision; without a schema the search path tells."""
+
+    schema: str | None
+    name: str
+
+
+@dataclass(frozen=True)
 class ProbeRun:
-    """One run of env.py: as many steps as were requested, in that order.
+    """One run of env.py on one database: as many steps as were requested, in that order.
 
     `error` is one outside any step (connecting, the commit at the end, env.py's own
-    code). `environment_statements` are those outside any step, and within one those for
-    the version table.
+    code), whichever database it is of. `environment_statements` are those outside any
+    step, and within one those for the version table. `others` tells the same of the
+    target's other databases, in their order.
     """
 
     steps: tuple[ProbeStep, ...]
@@ -187,13 +206,27 @@ class ProbeRun:
     environment_statements: tuple[ProbeStatement, ...]
     fn_calls: int
     other_dialects: tuple[str, ...] = ()
+    version_tables: tuple[VersionTable, ...] = ()
+    others: tuple[ProbeRun, ...] = ()
+
+    @property
+    def each(self) -> tuple[ProbeRun, ...]:
+        return (self, *self.others)
 
 
 @dataclass(frozen=True)
 class ProbeDrift:
-    """What autogenerate would change; `operations` is None without `target_metadata`."""
+    """What autogenerate would change; `operations` is None without `target_metadata`.
+
+    `others` tells the same of the target's other databases, in their order.
+    """
 
     operations: tuple[str, ...] | None
+    others: tuple[ProbeDrift, ...] = ()
+
+    @property
+    def each(self) -> tuple[ProbeDrift, ...]:
+        return (self, *self.others)
 
 
 @dataclass(frozen=True)
@@ -292,6 +325,8 @@ def target_message(target: Target) -> dict[str, Any]:
         "database": target.database,
         "marker": target.marker,
         "sslmode": target.sslmode,
+        "origin": None if target.origin is None else dataclasses.asdict(target.origin),
+        "others": [target_message(other) for other in target.others],
     }
 
 
@@ -363,11 +398,46 @@ def read_facts(message: Mapping[str, Any]) -> ProbeFacts:
         other_dialects=read_texts(message, "other_dialects"),
         notes=read_texts(message, "notes"),
         databases=tuple(_read_origin(entry) for entry in read(message, "databases", list)),
+        version_tables=read_texts(message, "version_tables"),
     )
 
 
+def read_version_tables(message: Mapping[str, Any]) -> tuple[VersionTable, ...]:
+    tables = []
+    for entry in read(message, "version_tables", list):
+        match entry:
+            case [str() | None as schema, str(name)]:
+                tables.append(VersionTable(schema, name))
+            case _:
+                raise ProtocolError(f"{entry!r} names no version table")
+    return tuple(tables)
+
+
+def read_drift(message: Mapping[str, Any], count: int) -> ProbeDrift:
+    """Return what autogenerate would change in each of so many databases."""
+    drifts = []
+    for entry in read_list(message, "operations", count):
+        told = {} if entry is None else {"operations": entry}
+        drifts.append(ProbeDrift(read_texts(told, "operations") if told else None))
+    return dataclasses.replace(drifts[0], others=tuple(drifts[1:]))
+
+
+def read_list(message: Mapping[str, Any], key: str, count: int) -> list[Any]:
+    """Return a list of exactly so many entries."""
+    entries = read(message, key, list)
+    if len(entries) != count:
+        raise ProtocolError(f"{key} has {len(entries)} entries, not {count}")
+    return entries
+
+
+def read_object(entry: object) -> Mapping[str, Any]:
+    if not isinstance(entry, dict):
+        raise ProtocolError(f"{type(entry).__name__} where an object was agreed")
+    return entry
+
+
 def _read_origin(entry: object) -> Origin:
-    message = _as_object(entry)
+    message = read_object(entry)
     return Origin(
         dialect=read(message, "dialect", str),
         host=optional(message, "host", str),
@@ -376,16 +446,10 @@ def _read_origin(entry: object) -> Origin:
     )
 
 
-def _as_object(entry: object) -> Mapping[str, Any]:
-    if not isinstance(entry, dict):
-        raise ProtocolError(f"{type(entry).__name__} where an object was agreed")
-    return entry
-
-
 def read_error(entry: object) -> StepError | None:
     if entry is None:
         return None
-    message = _as_object(entry)
+    message = read_object(entry)
     return StepError(
         type=read(message, "type", str),
         message=read(message, "message", str),
@@ -400,7 +464,7 @@ def read_unavailable(message: Mapping[str, Any]) -> Unavailable | None:
     entry = message.get("unavailable")
     if entry is None:
         return None
-    told = _as_object(entry)
+    told = read_object(entry)
     return Unavailable(
         revision=read(told, "revision", str),
         lacks=read(told, "lacks", str),
@@ -436,7 +500,7 @@ def _as_name(name: str) -> str:
 
 
 def _read_wanted(entry: object) -> Wanted:
-    message = _as_object(entry)
+    message = read_object(entry)
     return Wanted(
         name=_as_name(read(message, "name", str)),
         kind=_read_enum(Kind, read(message, "kind", str)),

@@ -84,7 +84,7 @@ class Probe:
             "steps": protocol.step_messages(steps),
             "observe": observe,
         }
-        gathering = _Gathering(tuple(steps))
+        gathering = _Gathering(tuple(steps), 1 + len(target.others))
         with self._speaking():
             try:
                 for message in self._process.ask(request):
@@ -99,10 +99,8 @@ class Probe:
     def drift(self, target: Target) -> ProbeDrift:
         """Ask autogenerate, with env.py's own options, what it would still change."""
         answer = self._simple({"kind": "drift", "target": protocol.target_message(target)})
-        if answer.get("operations") is None:
-            return ProbeDrift(None)
         with self._speaking():
-            return ProbeDrift(protocol.read_texts(answer, "operations"))
+            return protocol.read_drift(answer, 1 + len(target.others))
 
     def stamp(self, target: Target, revisions: Sequence[str]) -> None:
         """Set the version table to these revisions without running them."""
@@ -150,7 +148,6 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
         with contextlib.ExitStack() as stack:
             process, outcome = _start(stack, launch, attempt, new_target())
             if isinstance(outcome, ProbeFacts):
-                _refuse_several(outcome.databases, launch)
                 better = (
                     None
                     if fallback is not None
@@ -452,10 +449,11 @@ class _StepSoFar:
 class _Gathering:
     """Puts the messages of a run together; fates are known only at its end."""
 
-    def __init__(self, steps: tuple[RequestedStep, ...]) -> None:
+    def __init__(self, steps: tuple[RequestedStep, ...], database_count: int) -> None:
         self._requested = steps
-        self._steps = [_StepSoFar() for _ in steps]
-        self._statements: list[tuple[int | None, Mapping[str, Any]]] = []
+        self._databases = range(database_count)
+        self._steps = [[_StepSoFar() for _ in steps] for _ in self._databases]
+        self._statements: list[tuple[int | None, int, Mapping[str, Any]]] = []
         self._done: Mapping[str, Any] = {}
         self._running: int | None = None
 
@@ -470,14 +468,14 @@ class _Gathering:
     def add(self, message: Mapping[str, Any]) -> None:
         kind = protocol.read(message, "kind", str)
         if kind == "statement":
-            self._statements.append((self._index(message), message))
+            self._statements.append((self._index(message), self._database(message), message))
         elif kind == "done":
             self._done = message
         else:
             index = self._index(message)
             if index is None:
                 raise ProtocolError(f"{kind!r} names no step")
-            step = self._steps[index]
+            step = self._steps[self._database(message)][index]
             if kind == "begin":
                 step.begun += 1
                 self._running = index
@@ -493,7 +491,7 @@ class _Gathering:
 
     def _index(self, message: Mapping[str, Any]) -> int | None:
         index = protocol.optional(message, "step", int)
-        if index is not None and not 0 <= index < len(self._steps):
+        if index is not None and not 0 <= index < len(self._requested):
             raise ProtocolError(f"there is no step {index}")
         return index
 
@@ -501,37 +499,53 @@ class _Gathering:
         """Return what a revision could not run without, in place of an error of its own."""
         return protocol.read_unavailable(self._done)
 
+    def _database(self, message: Mapping[str, Any]) -> int:
+        database = protocol.read(message, "database", int)
+        if database not in self._databases:
+            raise ProtocolError(f"there is no database {database}")
+        return database
+
     def finish(self) -> ProbeRun:
         fates = protocol.read_fates(self._done)
-        omitted = protocol.read(self._done, "omitted", dict)
         statements = [
-            (index, protocol.read_statement(message, _fate_of(message, fates)))
-            for index, message in self._statements
+            (index, database, protocol.read_statement(message, _fate_of(message, fates)))
+            for index, database, message in self._statements
         ]
+        told = protocol.read_list(self._done, "databases", len(self._databases))
+        first, *others = (
+            self._run([(i, s) for i, of, s in statements if of == database], database, entry)
+            for database, entry in enumerate(map(protocol.read_object, told))
+        )
+        return replace(first, others=tuple(others))
+
+    def _run(
+        self,
+        statements: Sequence[tuple[int | None, ProbeStatement]],
+        database: int,
+        told: Mapping[str, Any],
+    ) -> ProbeRun:
         return ProbeRun(
             steps=tuple(
-                self._step(index, statements, omitted) for index in range(len(self._steps))
+                self._step(index, database, [s for of, s in statements if of == index])
+                for index in range(len(self._requested))
             ),
             error=protocol.read_error(self._done.get("error")),
             environment_statements=tuple(s for index, s in statements if index is None),
-            fn_calls=protocol.read(self._done, "fn_calls", int),
+            fn_calls=protocol.read(told, "fn_calls", int),
             other_dialects=protocol.read_texts(self._done, "other_dialects"),
+            version_tables=protocol.read_version_tables(told),
         )
 
-    def _step(
-        self,
-        index: int,
-        statements: Sequence[tuple[int | None, ProbeStatement]],
-        omitted: Mapping[str, Any],
-    ) -> ProbeStep:
-        step, requested = self._steps[index], self._requested[index]
+    def _step(self, index: int, database: int, statements: Sequence[ProbeStatement]) -> ProbeStep:
+        step, requested = self._steps[database][index], self._requested[index]
+        omitted = protocol.read(self._done, "omitted", dict)
         return ProbeStep(
             revision=requested.revision,
             direction=requested.direction,
             started=step.begun > 0,
             completed=step.begun > 0 and step.completed == step.begun and step.error is None,
             seconds=step.seconds,
-            statements=tuple(s for of, s in statements if of == index),
+            statements=tuple(statements),
             error=step.error,
             already_applied=step.applied and step.begun == 0,
             omitted=protocol.optional(omitted, str(index), int) or 0,
@@ -544,21 +558,6 @@ def _fate_of(message: Mapping[str, Any], fates: Mapping[int, Fate]) -> Fate | No
     if transaction is not None:
         return fates.get(transaction)
     return None if protocol.read(message, "failed", bool) else Fate.COMMITTED
-
-
-def _refuse_several(databases: tuple[Origin, ...], launch: Launch) -> None:
-    """Refuse to run one database's revisions on another's: there is one scratch database."""
-    if len(databases) < 2:
-        return
-    unnamed = "one whose URL is not set"
-    names = [unnamed if o.database is None else f"`{_tell(o)}`" for o in databases]
-    raise ProbeError(
-        f"env.py runs migrations on {len(databases)} databases: {', '.join(names)}; gatekeeper "
-        "rehearses on one at a time",
-        where=_where(launch),
-        fix="Give each database an env.py of its own, or let env.py take the database from its "
-        "section of the configuration file, and run gatekeeper once for each: `--section NAME`.",
-    )
 
 
 def _notes(launch: Launch, attempt: Attempt, facts: ProbeFacts) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gatekeeper.lock_modes import LockMode
@@ -17,7 +17,7 @@ def steps_of(
     revisions: Sequence[Revision],
     relations: Relations,
     not_started: str,
-    version_table: str,
+    version_tables: Collection[str],
 ) -> tuple[Step, ...]:
     """Return the steps of one run of env.py, in its order; `revisions` are what they ran.
 
@@ -28,7 +28,7 @@ def steps_of(
     own = frozenset(
         relation.name
         for relation in relations.values()
-        if version_table in (_bare(relation.name), _bare(relation.table or ""))
+        if {_bare(relation.name), _bare(relation.table or "")}.intersection(version_tables)
     )
     written = _version_writes(ran)
     return tuple(
@@ -40,17 +40,17 @@ def steps_of(
 def with_postconditions(
     steps: Sequence[Step],
     *,
-    versions: frozenset[str],
+    versions: Sequence[frozenset[str]],
     expected: frozenset[str],
     unexpected: frozenset[str],
     invalid_indexes: Iterable[str],
 ) -> tuple[Step, ...]:
     """Return completed steps with what another session sees after them.
 
-    `versions` is the content of the version table, None of which may be `unexpected` and
-    all of `expected` must be in it.
+    `versions` are the contents of the version tables: nothing of them may be `unexpected`
+    and all of `expected` must be in each.
     """
-    moved = expected <= versions and not (unexpected & versions)
+    moved = bool(versions) and all(expected <= v and not unexpected & v for v in versions)
     by_step = _blame(steps, invalid_indexes)
     return tuple(
         replace(

@@ -23,19 +23,12 @@ from gatekeeper.model import (
     Step,
     StepError,
 )
-from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot
-from gatekeeper.probe.protocol import Launch
+from gatekeeper.probe.protocol import Launch, ProbeDrift
+from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.drift import judge_drift
-from gatekeeper.rehearsal.stage import (
-    Preparation,
-    Ran,
-    Stage,
-    describe,
-    open_stage,
-    target_of,
-)
+from gatekeeper.rehearsal.stage import Preparation, Ran, Stage, describe, open_stage
 from gatekeeper.rehearsal.stairway import Line, ancestors, walk
 from gatekeeper.rehearsal.variation import compare_runs
 
@@ -59,8 +52,11 @@ class Script:
     env_not_run: str | None = None
 
 
-def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsal | NotRehearsed:
-    """Return what was seen; where the project could not be run, why."""
+Rehearsals = tuple[Rehearsal, ...]  # one for each database that env.py migrates
+
+
+def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsals | NotRehearsed:
+    """Return what was seen on each database; where the project could not be run, why."""
     if not script.changes.to_rehearse:
         return NotRehearsed("no revision is new", is_failure=False)
     started = time.monotonic()
@@ -72,35 +68,34 @@ def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsal | Not
 
 def _rehearse(
     script: Script, progress: Callable[[str], None], started: float
-) -> Rehearsal | NotRehearsed:
+) -> Rehearsals | NotRehearsed:
     changes, server = script.changes, script.server
     with contextlib.ExitStack() as stack:
         progress("Starting the project's environment")
         head = stack.enter_context(open_stage(server, script.preparation, script.head))
         base_stage = _BaseStage(script, stack)
         progress("Running the history up to the base")
-        database, applied, ran = _run_base(script, head, base_stage)
+        databases, applied, ran = _run_base(script, head, base_stage)
         if ran is not None and ran.failure is not None:
             return NotRehearsed(_base_failed(ran), is_failure=True, server=server.info)
         if ran is not None and not ran.has_moved:
-            return _nothing_committed(script, head, database, started)
-        head.seed(database)
-        line = Line(head, database, applied)
-        before = line.snapshot
-        deploy: tuple[Step, ...] = ()
-        deployed: Snapshot | None = None
-        drift: Drift | Skipped = Skipped("in an audit there is no base to compare with")
+            return _nothing_committed(script, head, databases, started)
+        head.seed(databases)
+        line = Line(head, databases, applied)
+        before = line.snapshots
+        deployed: tuple[Snapshot, ...] | None = None
         if not changes.is_audit:
             progress("Upgrading in one go, as a deployment would")
-            clone = head.clone(database)
-            deploy = _deploy(changes, head, clone)
-            if len(deploy) == len(changes.to_rehearse) and _is_complete(deploy):
-                deployed = head.snapshot(clone)
+            clones = head.clone(databases)
+            deploy = _deploy(changes, head, clones)
+            if len(deploy[0]) == len(changes.to_rehearse) and _is_complete(deploy):
+                deployed = head.snapshot(clones)
             progress("Comparing the models with the schema")
             if script.env_not_run is None:
-                drift = _drift(deploy, head, clone, base_stage, database, before)
+                drift = _drift(deploy, head, clones, base_stage, databases, before)
             else:
-                drift = Skipped(f"the project's own env.py did not run: {script.env_not_run}")
+                reason = f"the project's own env.py did not run: {script.env_not_run}"
+                drift = (Skipped(reason),) * len(before)
         walked = walk(head, line, changes.to_rehearse, changes.head_history, progress)
 
         def base_again() -> Line:
@@ -109,10 +104,13 @@ def _rehearse(
             head.seed(anew)
             return Line(head, anew, applied)
 
-        revisions, in_one_go = compare_runs(head, walked, deployed, before, base_again)
+        each, in_one_go = compare_runs(head, walked, deployed, before, base_again)
+        revisions = tuple(zip(*each, strict=True))
         if changes.is_audit:
-            deploy = tuple(r.upgrade for r in revisions)
-        return _rehearsal(script, head, deploy, revisions, drift, before, started, in_one_go)
+            deploy = tuple(tuple(r.upgrade for r in on_one) for on_one in revisions)
+            reason = "in an audit there is no base to compare with"
+            drift = (Skipped(reason),) * len(before)
+        return _rehearsals(script, head, deploy, revisions, drift, before, started, in_one_go)
 
 
 class _BaseStage:
@@ -134,8 +132,8 @@ class _BaseStage:
 
 def _run_base(
     script: Script, head: Stage, base_stage: _BaseStage
-) -> tuple[Database, list[str], Ran | None]:
-    """Bring a database to the base; return it, what is applied to it, and the run.
+) -> tuple[Databases, list[str], Ran | None]:
+    """Bring databases to the base; return them, what is applied to them, and the run.
 
     The head's code serves where the change leaves the base's revisions as they are: one
     environment less to bring up.
@@ -149,11 +147,11 @@ def _run_base(
         stage = head
         history = tuple(r for r in changes.head_history if r.revision not in new)
     wanted = not_stamped(script.preparation, history)
-    database = stage.new_database()
+    databases = head.new_databases()
     ran = None
     if wanted:
-        ran = stage.run(database, wanted, Direction.UPGRADE, observe=None)
-    return database, [r.revision for r in history], ran
+        ran = stage.run(databases, wanted, Direction.UPGRADE, observe=None)
+    return databases, [r.revision for r in history], ran
 
 
 def not_stamped(preparation: Preparation, history: Sequence[Revision]) -> tuple[Revision, ...]:
@@ -163,91 +161,111 @@ def not_stamped(preparation: Preparation, history: Sequence[Revision]) -> tuple[
     return tuple(r for r in history if r.revision not in stamped)
 
 
-def _deploy(changes: ChangeSet, stage: Stage, database: Database) -> tuple[Step, ...]:
+def _deploy(changes: ChangeSet, stage: Stage, databases: Databases) -> tuple[tuple[Step, ...], ...]:
     """Run what is new in one go, with the transactions that env.py chooses."""
     added = [c.revision for c in changes.revisions if c.change is Change.ADDED]
     there = {r.revision for r in changes.head_history}
     lost = [head for head in changes.base_heads if head not in there]
     if lost:
         reason = f"a database that stands at {lost[0]} cannot be located in this history"
-        return tuple(Step(r.revision, Direction.UPGRADE, Outcome.SKIPPED, reason) for r in added)
-    return stage.run(database, added, Direction.UPGRADE).blamed_steps() if added else ()
+        steps = (Step(r.revision, Direction.UPGRADE, Outcome.SKIPPED, reason) for r in added)
+        return (tuple(steps),) * len(databases.each)
+    if not added:
+        return ((),) * len(databases.each)
+    return stage.run(databases, added, Direction.UPGRADE).blamed_steps()
 
 
-def _is_complete(steps: Sequence[Step]) -> bool:
-    return all(step.outcome is Outcome.COMPLETED for step in steps)
+def _is_complete(deploy: Sequence[Sequence[Step]]) -> bool:
+    return all(step.outcome is Outcome.COMPLETED for steps in deploy for step in steps)
 
 
 def _drift(
-    deploy: Sequence[Step],
+    deploy: Sequence[Sequence[Step]],
     head: Stage,
-    deployed: Database,
+    deployed: Databases,
     base_stage: _BaseStage,
-    base: Database,
-    before: Snapshot,
-) -> Drift | Skipped:
-    """Return what the models want beyond the schema and did not want at the base."""
+    base: Databases,
+    before: Sequence[Snapshot],
+) -> tuple[Drift | Skipped, ...]:
+    """Return what the models want beyond each schema and did not want at the base."""
     if not _is_complete(deploy):
-        return Skipped("the upgrade did not run to its end")
-    wanted = head.probe.drift(target_of(deployed)).operations
-    if wanted is None:
-        return Skipped("env.py has no `target_metadata`")
-    if not wanted:
-        return Drift(())
-    try:
-        stage = base_stage.open()
-        already = stage.probe.drift(target_of(stage.clone(base))).operations
-    except ProbeError as error:
-        return Skipped(f"the models of the base could not be read: {error.what}")
-    return judge_drift(wanted, head.snapshot(deployed), already, before)
+        return (Skipped("the upgrade did not run to its end"),) * len(deploy)
+    wanted = head.probe.drift(deployed.target).each
+    already: tuple[ProbeDrift, ...] = ()
+    unread = None
+    if any(drift.operations for drift in wanted):
+        try:
+            stage = base_stage.open()
+            already = stage.probe.drift(stage.clone(base).target).each
+        except ProbeError as error:
+            unread = Skipped(f"the models of the base could not be read: {error.what}")
+    drifts: list[Drift | Skipped] = []
+    after = head.snapshot(deployed) if already else ()
+    for number, drift in enumerate(wanted):
+        if drift.operations is None:
+            drifts.append(Skipped("env.py has no `target_metadata`"))
+        elif not drift.operations:
+            drifts.append(Drift(()))
+        elif unread is not None:
+            drifts.append(unread)
+        else:
+            known = already[number].operations
+            drifts.append(judge_drift(drift.operations, after[number], known, before[number]))
+    return tuple(drifts)
 
 
 def _nothing_committed(
-    script: Script, stage: Stage, database: Database, started: float
-) -> Rehearsal:
+    script: Script, stage: Stage, databases: Databases, started: float
+) -> Rehearsals:
     """Return what can be said when env.py ends well and leaves nothing behind.
 
     The base cannot be reached, so the whole history runs in one go: the new revisions are
     seen not to arrive, and there is nothing to go down from.
     """
     changes = script.changes
-    before = stage.snapshot(database)
-    ran = stage.run(database, changes.head_history, Direction.UPGRADE)
+    before = stage.snapshot(databases)
+    ran = stage.run(databases, changes.head_history, Direction.UPGRADE)
     new = {r.revision for r in changes.to_rehearse}
     reason = "env.py committed nothing, so there is nothing to go down from"
-    revisions = []
-    deploy = tuple(s for s in ran.blamed_steps() if s.revision in new)
-    for step, revision in zip(deploy, changes.to_rehearse, strict=True):
+    deploy = tuple(tuple(s for s in steps if s.revision in new) for steps in ran.blamed_steps())
+
+    def only_up(step: Step, revision: Revision) -> RehearsedRevision:
         down = Step(step.revision, Direction.DOWNGRADE, Outcome.SKIPPED, reason)
         again = Step(step.revision, Direction.UPGRADE, Outcome.SKIPPED, reason)
-        revisions.append(RehearsedRevision(revision, step, down, again, None, None, None))
-    drift = Skipped("env.py committed nothing")
-    return _rehearsal(script, stage, deploy, tuple(revisions), drift, before, started)
+        return RehearsedRevision(revision, step, down, again, None, None, None)
+
+    revisions = tuple(tuple(map(only_up, steps, changes.to_rehearse)) for steps in deploy)
+    drift = (Skipped("env.py committed nothing"),) * len(deploy)
+    in_one_go = ((),) * len(deploy)
+    return _rehearsals(script, stage, deploy, revisions, drift, before, started, in_one_go)
 
 
-def _rehearsal(
+def _rehearsals(
     script: Script,
     stage: Stage,
-    deploy: tuple[Step, ...],
-    revisions: tuple[RehearsedRevision, ...],
-    drift: Drift | Skipped,
-    before: Snapshot,
+    deploy: Sequence[tuple[Step, ...]],
+    revisions: Sequence[tuple[RehearsedRevision, ...]],
+    drift: Sequence[Drift | Skipped],
+    before: Sequence[Snapshot],
     started: float,
-    in_one_go: tuple[Difference, ...] = (),
-) -> Rehearsal:
-    return Rehearsal(
-        server=script.server.info,
-        database=stage.database_name,
-        deploy=deploy,
-        revisions=revisions,
-        drift=drift,
-        relations_before=before.relations,
-        enums_before=before.enums,
-        project=stage.probe.facts.notes,
-        seconds=time.monotonic() - started,
-        foreign_keys_before=before.foreign_keys,
-        in_one_go=in_one_go,
-        env_not_run=script.env_not_run,
+    in_one_go: Sequence[tuple[Difference, ...]],
+) -> Rehearsals:
+    return tuple(
+        Rehearsal(
+            server=script.server.info,
+            database=database,
+            deploy=deploy[number],
+            revisions=revisions[number],
+            drift=drift[number],
+            relations_before=before[number].relations,
+            enums_before=before[number].enums,
+            project=stage.probe.facts.notes,
+            seconds=time.monotonic() - started,
+            foreign_keys_before=before[number].foreign_keys,
+            in_one_go=in_one_go[number],
+            env_not_run=script.env_not_run,
+        )
+        for number, database in enumerate(stage.database_names)
     )
 
 

@@ -12,16 +12,18 @@ from gatekeeper.model import Direction, Outcome, Revision, Step, StepError
 from gatekeeper.postgres.databases import Database, create_database, drop_database
 from gatekeeper.postgres.observation import (
     OBSERVE,
+    Relations,
     find_relations,
     invalid_indexes,
     read_relations,
-    read_versions,
+    read_version_tables,
 )
 from gatekeeper.postgres.scripts import run_script
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
-from gatekeeper.probe.protocol import Launch, ProbeRun, RequestedStep, Target
+from gatekeeper.probe.protocol import Launch, Origin, ProbeRun, RequestedStep, Target
 from gatekeeper.probe.runner import Probe, open_probe
+from gatekeeper.rehearsal.databases import UNKNOWN, Databases, names_of, target_of
 from gatekeeper.rehearsal.facts import steps_of, tips, with_postconditions
 
 if TYPE_CHECKING:
@@ -44,29 +46,36 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Ran:
-    """The steps of one run of env.py; `error` is what it raised outside of any step."""
+    """The steps of one run of env.py, on each of its databases.
 
-    steps: tuple[Step, ...]
+    `error` is what env.py raised outside of any step.
+    """
+
+    steps: tuple[tuple[Step, ...], ...]
     error: StepError | None
 
     @property
     def failure(self) -> StepError | None:
         """The first error of the run, None where it ended well."""
-        failed = (s.error for s in self.steps if s.outcome is Outcome.FAILED)
+        failed = (s.error for steps in self.steps for s in steps if s.outcome is Outcome.FAILED)
         return next(failed, self.error)
 
-    def blamed_steps(self) -> tuple[Step, ...]:
+    def blamed_steps(self) -> tuple[tuple[Step, ...], ...]:
         """Return the steps, with an error outside of any of them as the last one's."""
-        if self.error is None or any(s.outcome is Outcome.FAILED for s in self.steps):
+        if self.error is None or self.failure is not self.error:
             return self.steps
-        blamed = max(i for i, s in enumerate(self.steps) if i == 0 or s.seconds)
-        failed = replace(self.steps[blamed], outcome=Outcome.FAILED, reason=None, error=self.error)
-        return (*self.steps[:blamed], failed, *self.steps[blamed + 1 :])
+        return tuple(_blame(steps, self.error) for steps in self.steps)
 
     @property
     def has_moved(self) -> bool:
-        """Whether the version table shows another session what the run did."""
-        return all(step.version_moved for step in self.steps)
+        """Whether the version tables show another session what the run did."""
+        return all(step.version_moved for steps in self.steps for step in steps)
+
+
+def _blame(steps: tuple[Step, ...], error: StepError) -> tuple[Step, ...]:
+    blamed = max(i for i, s in enumerate(steps) if i == 0 or s.seconds)
+    failed = replace(steps[blamed], outcome=Outcome.FAILED, reason=None, error=error)
+    return (*steps[:blamed], failed, *steps[blamed + 1 :])
 
 
 @dataclass
@@ -77,45 +86,51 @@ class Stage:
     preparation: Preparation
     _stack: contextlib.ExitStack
     _probe: Probe | None = field(default=None, repr=False)
-    _unused: Database | None = field(default=None, repr=False)
-    _left_open: tuple[Database, Connection] | None = field(default=None, repr=False)
+    _unused: tuple[Database, ...] = field(default=(), repr=False)
+    _left_open: dict[str, Connection] = field(default_factory=dict, repr=False)
+    _version_tables: set[str] = field(default_factory=set, repr=False)
 
     @property
-    def database_name(self) -> str:
-        """The name of the database that env.py would have gone to, ours if it is unknown."""
-        names = [o.database for o in self.probe.facts.origins if o.database]
-        return names[0] if names else "postgres"
+    def origins(self) -> tuple[Origin, ...]:
+        """Where env.py would have gone, for each database that it migrates."""
+        return self.probe.facts.databases or (UNKNOWN,)
+
+    @property
+    def database_names(self) -> tuple[str, ...]:
+        """The names of the databases that env.py would have gone to."""
+        return names_of(self.origins)
 
     @property
     def probe(self) -> Probe:
         assert self._probe is not None
         return self._probe
 
-    def new_database(self) -> Database:
-        """Return an empty, prepared database; it lasts as long as the stage."""
-        if self._unused is not None:
-            database, self._unused = self._unused, None
-            return database
-        database = self._create()
-        self._stamp(database)
-        return database
+    def new_databases(self) -> Databases:
+        """Return empty, prepared databases; they last as long as the stage."""
+        each = self._unused or self._create(len(self.origins))
+        self._unused = ()
+        databases = Databases(self.origins, each)
+        if self.preparation.stamp is not None:
+            self.probe.stamp(databases.target, [self.preparation.stamp])
+        return databases
 
-    def clone(self, database: Database) -> Database:
-        """Return a copy of a database; it lasts as long as the stage."""
+    def clone(self, databases: Databases) -> Databases:
+        """Return a copy of databases; it lasts as long as the stage."""
         self._close()
-        clone = create_database(self.server, database)
-        self._stack.callback(drop_database, clone)
-        return clone
+        return replace(databases, each=self._new([(each, ()) for each in databases.each]))
 
-    def snapshot(self, database: Database) -> Snapshot:
-        """Return the catalog without Alembic's version table, in whichever schema it is."""
+    def snapshot(self, databases: Databases) -> tuple[Snapshot, ...]:
+        """Return each catalog without Alembic's version tables, in whichever schema they are."""
+        return tuple(map(self._snapshot, databases.each))
+
+    def _snapshot(self, database: Database) -> Snapshot:
         with contextlib.closing(self._connect(database)) as connection, database.telling():
-            ignore = find_relations(connection, self.probe.facts.version_table)
+            ignore = find_relations(connection, *self._version_tables)
             return take_snapshot(connection, ignore, self.server.roles)
 
     def run(
         self,
-        database: Database,
+        databases: Databases,
         revisions: Sequence[Revision],
         direction: Direction,
         observe: str | None = OBSERVE,
@@ -128,64 +143,108 @@ class Stage:
         What it saw that with stays open for the snapshot that mostly follows: a new
         connection knows nothing of the catalog, which costs more than to read it.
         """
-        facts = self.probe.facts
         self._close()
         with contextlib.ExitStack() as stack:
-            connection = stack.enter_context(contextlib.closing(database.connect()))
-            stack.enter_context(database.telling())
-            relations = read_relations(connection)
-            invalid_before = set(invalid_indexes(connection))
+            stack.callback(self._close)
+            looks = [self._look(database) for database in databases.each]
             requested = [RequestedStep(r.revision, direction) for r in revisions]
-            answer = self.probe.run(target_of(database), requested, observe)
-            sent = (s.sql for step in answer.steps for s in step.statements)
+            answer = self.probe.run(databases.target, requested, observe)
+            answers = answer.each
+            sent = (s.sql for one in answers for step in one.steps for s in step.statements)
             self.server.claim_roles(sent)
-            not_started = _why_not_started(answer)
-            steps = steps_of(answer, revisions, relations, not_started, facts.version_table)
+            self._version_tables.update(t.name for one in answers for t in one.version_tables)
+            not_started = _why_not_started(answers)
+            steps = tuple(
+                steps_of(on_one, revisions, look.relations, not_started, self._version_tables)
+                for on_one, look in zip(answers, looks, strict=True)
+            )
             ran = Ran(steps, answer.error)
             if ran.failure is not None:
                 return ran
-            gone = direction is Direction.DOWNGRADE
-            steps = with_postconditions(
-                ran.steps,
-                versions=read_versions(connection, facts.version_table_schema, facts.version_table)
-                or frozenset(),
-                expected=frozenset() if gone else tips(revisions),
-                unexpected=frozenset(r.revision for r in revisions) if gone else frozenset(),
-                invalid_indexes=sorted(set(invalid_indexes(connection)) - invalid_before),
+            steps = tuple(
+                self._conclude(look, on_one, told, revisions)
+                for look, on_one, told in zip(looks, steps, answers, strict=True)
             )
             stack.pop_all()
-            self._left_open = (database, connection)
         return Ran(steps, None)
 
-    def seed(self, database: Database) -> None:
+    def _look(self, database: Database) -> _Look:
+        """Return what is there before a run; the connection is kept."""
+        connection = self._left_open[database.name] = database.connect()
+        with database.telling():
+            return _Look(database, read_relations(connection), set(invalid_indexes(connection)))
+
+    def _conclude(
+        self,
+        look: _Look,
+        steps: tuple[Step, ...],
+        answer: ProbeRun,
+        revisions: Sequence[Revision],
+    ) -> tuple[Step, ...]:
+        """Return the steps on a database with what another session sees after them."""
+        connection = self._left_open[look.database.name]
+        gone = steps[0].direction is Direction.DOWNGRADE
+        with look.database.telling():
+            versions = [
+                each
+                for table in answer.version_tables
+                for each in read_version_tables(connection, table.schema, table.name)
+                or (frozenset(),)
+            ]
+            return with_postconditions(
+                steps,
+                versions=versions,
+                expected=frozenset() if gone else tips(revisions),
+                unexpected=frozenset(s.revision for s in steps) if gone else frozenset(),
+                invalid_indexes=sorted(set(invalid_indexes(connection)) - look.invalid_indexes),
+            )
+
+    def seed(self, databases: Databases) -> None:
         if self.preparation.seed is not None:
-            self._run_script(database, self.preparation.seed)
+            for database in databases.each:
+                self._run_script(database, self.preparation.seed)
+
+    def drop(self, databases: Databases) -> None:
+        """Drop databases that are not needed any more before the stage's end."""
+        for database in databases.each:
+            drop_database(database)
 
     def _run_script(self, database: Database, script: Path) -> None:
         run_script(database, script)
         self.server.claim_roles([script.read_text(encoding="utf-8", errors="replace")])
 
     def _connect(self, database: Database) -> Connection:
-        if self._left_open is not None and self._left_open[0] is database:
-            connection, self._left_open = self._left_open[1], None
-            return connection
-        return database.connect()
+        return self._left_open.pop(database.name, None) or database.connect()
 
     def _close(self) -> None:
-        if self._left_open is not None:
-            self._left_open[1].close()
-            self._left_open = None
+        while self._left_open:
+            self._left_open.popitem()[1].close()
 
-    def _create(self) -> Database:
-        database = create_database(self.server, None, self.preparation.extensions)
-        self._stack.callback(drop_database, database)
+    def _create(self, count: int = 1) -> tuple[Database, ...]:
+        """Return so many empty databases of one state."""
+        databases = self._new([(None, self.preparation.extensions)] * count)
         if self.preparation.bootstrap is not None:
-            self._run_script(database, self.preparation.bootstrap)
-        return database
+            for database in databases:
+                self._run_script(database, self.preparation.bootstrap)
+        return databases
 
-    def _stamp(self, database: Database) -> None:
-        if self.preparation.stamp is not None:
-            self.probe.stamp(target_of(database), [self.preparation.stamp])
+    def _new(self, kinds: Sequence[tuple[Database | None, Sequence[str]]]) -> tuple[Database, ...]:
+        """Return databases that share their roles, by their templates and extensions."""
+        databases = []
+        for template, extensions in kinds:
+            databases.append(create_database(self.server, template, extensions))
+            self._stack.callback(drop_database, databases[-1])
+        self.server.roles.join(*(database.name for database in databases))
+        return tuple(databases)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is in a database before a run."""
+
+    database: Database
+    relations: Relations
+    invalid_indexes: set[str]
 
 
 @contextlib.contextmanager
@@ -196,32 +255,16 @@ def open_stage(
     with contextlib.ExitStack() as stack:
         stage = Stage(server, preparation, stack)
         stack.callback(stage._close)
-        databases: list[Database] = []
 
         def new_target() -> Target:
-            databases.append(stage._create())
-            return target_of(databases[-1])
+            stage._unused = stage._create()
+            return target_of(stage._unused[0])
 
         stage._probe = stack.enter_context(open_probe(launch(), new_target))
-        # The environment came up on the last of them; nothing has been run on it yet.
-        stage._stamp(databases[-1])
-        stage._unused = databases[-1]
+        stage._version_tables.update(stage.probe.facts.version_tables)
+        if len(stage.origins) > 1:
+            stage._unused = ()  # what env.py itself does was all done on one
         yield stage
-
-
-def target_of(database: Database) -> Target:
-    """Return where a request to the probe goes, once the server's roles are the database's."""
-    server = database.server
-    server.use_roles_of(database.name)
-    return Target(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=server.password,
-        database=database.name,
-        marker=database.marker,
-        sslmode=server.parameters.get("sslmode"),
-    )
 
 
 def describe(error: StepError) -> str:
@@ -230,10 +273,12 @@ def describe(error: StepError) -> str:
     return f"{place}{error.type}: {error.message}"
 
 
-def _why_not_started(run: ProbeRun) -> str:
-    failed = next((s for s in run.steps if s.error is not None), None)
+def _why_not_started(runs: Sequence[ProbeRun]) -> str:
+    failed = next((s for run in runs for s in run.steps if s.error is not None), None)
     if failed is not None:
         return f"{failed.revision} failed before"
-    if run.fn_calls == 0:
+    if not any(run.fn_calls for run in runs):
         return "env.py ran no migrations"
-    return "env.py ended before" if run.error is None else describe(run.error)
+    if runs[0].error is not None:
+        return describe(runs[0].error)
+    return "env.py ended before"

@@ -8,7 +8,7 @@ revision, and two defects that cancel each other are both seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatekeeper.errors import ProbeError
 from gatekeeper.model import (
@@ -18,32 +18,32 @@ from gatekeeper.model import (
     Revision,
     Step,
 )
-from gatekeeper.postgres.databases import Database, drop_database
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.snapshot import Snapshot
+from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.stage import Ran, Stage, describe
 
 
 class Line:
-    """The main line: a database and the revisions that have been applied to it."""
+    """The main line: databases and the revisions that have been applied to them."""
 
-    def __init__(self, stage: Stage, database: Database, applied: Sequence[str]) -> None:
-        self.database = database
+    def __init__(self, stage: Stage, databases: Databases, applied: Sequence[str]) -> None:
+        self.databases = databases
         self.applied = set(applied)
-        self.snapshot = stage.snapshot(database)
+        self.snapshots = stage.snapshot(databases)
 
 
 @dataclass(frozen=True)
 class Walked:
     """The stairways in graph order; `after` has the schema after each first upgrade.
 
-    `last` is the schema with all of them applied; None where one did not run to its end or
-    the line had to be made anew on the way.
+    Of each there is one for each database. `last` is the schema with all of them applied;
+    None where one did not run to its end or the line had to be made anew on the way.
     """
 
-    revisions: tuple[RehearsedRevision, ...]
-    after: tuple[Snapshot, ...]
-    last: Snapshot | None
+    revisions: tuple[tuple[RehearsedRevision, ...], ...]
+    after: tuple[tuple[Snapshot, ...], ...]
+    last: tuple[Snapshot, ...] | None
 
 
 def walk(
@@ -53,12 +53,12 @@ def walk(
     history: Sequence[Revision],
     progress: Callable[[str], None],
 ) -> Walked:
-    """Return the stairways of the revisions, which are in graph order.
+    """Return the stairways of the revisions, which are in graph order, on each database.
 
     `line` is the base's state, and is used up; `history` is the head's graph.
     """
-    rehearsed: list[RehearsedRevision] = []
-    after: list[Snapshot] = []
+    rehearsed: list[tuple[RehearsedRevision, ...]] = []
+    after: list[tuple[Snapshot, ...]] = []
     is_one_line = True
     failed: dict[str, str] = {}
     at: Line | None = line
@@ -68,76 +68,81 @@ def walk(
         cause = next((failed[d] for d in parents(revision) if d in failed), None)
         if cause is not None:
             failed[name] = cause
-            rehearsed.append(
-                _not_run(revision, f"{cause} comes before it and did not run to its end")
-            )
+            reason = f"{cause} comes before it and did not run to its end"
+            rehearsed.append((_not_run(revision, reason),) * len(stage.origins))
             continue
         if at is None or not _fits(at, revision, history):
             at = _rebuild(stage, ancestors(revision, history), history)
             is_one_line = False
-        before = at.snapshot
-        up = stage.run(at.database, [revision], Direction.UPGRADE)
+        before = at.snapshots
+        up = stage.run(at.databases, [revision], Direction.UPGRADE)
         if up.failure is not None or not up.has_moved:
             failed[name] = name
             rehearsed.append(_did_not_arrive(revision, up, before))
             at = None  # whatever that upgrade committed is still in it
             continue
-        at.snapshot = stage.snapshot(at.database)
+        at.snapshots = stage.snapshot(at.databases)
         at.applied.add(name)
-        after.append(at.snapshot)
+        after.append(at.snapshots)
         is_last = revision is revisions[-1]
-        database = at.database if is_last else stage.clone(at.database)
-        rehearsed.append(_down_and_up(stage, database, revision, up, before, at.snapshot))
+        databases = at.databases if is_last else stage.clone(at.databases)
+        rehearsed.append(_down_and_up(stage, databases, revision, up, before, at.snapshots))
         if not is_last:
-            drop_database(database)
-    last = at.snapshot if at is not None and is_one_line and not failed else None
+            stage.drop(databases)
+    last = at.snapshots if at is not None and is_one_line and not failed else None
     return Walked(tuple(rehearsed), tuple(after), last)
 
 
 def _down_and_up(
     stage: Stage,
-    database: Database,
+    databases: Databases,
     revision: Revision,
     up: Ran,
-    before: Snapshot,
-    after: Snapshot,
-) -> RehearsedRevision:
+    before: Sequence[Snapshot],
+    after: Sequence[Snapshot],
+) -> tuple[RehearsedRevision, ...]:
+    rehearsed = [
+        _raised(revision, steps[0], before[number], after[number])
+        for number, steps in enumerate(up.steps)
+    ]
     if revision.downgrade is None:
-        down_step = _skipped(revision, Direction.DOWNGRADE, "there is no downgrade function")
-        return _rehearsed(revision, up.steps[0], down_step, None, before, after, None, None)
-    down = stage.run(database, [revision], Direction.DOWNGRADE)
-    down_step = down.blamed_steps()[0]
+        return tuple(rehearsed)
+    down = stage.run(databases, [revision], Direction.DOWNGRADE)
+    rehearsed = [
+        replace(each, downgrade=steps[0])
+        for each, steps in zip(rehearsed, down.blamed_steps(), strict=True)
+    ]
     if down.failure is not None:
-        return _rehearsed(revision, up.steps[0], down_step, None, before, after, None, None)
-    lowered = stage.snapshot(database)
-    again = stage.run(database, [revision], Direction.UPGRADE)
-    raised = None if again.failure is not None else stage.snapshot(database)
-    return _rehearsed(
-        revision, up.steps[0], down_step, again.blamed_steps()[0], before, after, lowered, raised
+        return tuple(rehearsed)
+    lowered = stage.snapshot(databases)
+    again = stage.run(databases, [revision], Direction.UPGRADE)
+    rehearsed = [
+        replace(each, reupgrade=steps[0], round_trip=compare(before[number], lowered[number]))
+        for number, (each, steps) in enumerate(zip(rehearsed, again.blamed_steps(), strict=True))
+    ]
+    if again.failure is not None:
+        return tuple(rehearsed)
+    raised = stage.snapshot(databases)
+    return tuple(
+        replace(each, second_upgrade=compare(after[number], raised[number]))
+        for number, each in enumerate(rehearsed)
     )
 
 
-def _rehearsed(
-    revision: Revision,
-    upgrade: Step,
-    downgrade: Step,
-    reupgrade: Step | None,
-    before: Snapshot,
-    after: Snapshot,
-    lowered: Snapshot | None,
-    raised: Snapshot | None,
+def _raised(
+    revision: Revision, upgrade: Step, before: Snapshot, after: Snapshot
 ) -> RehearsedRevision:
-    if reupgrade is None:
-        reason = "the downgrade did not run to its end"
-        reupgrade = _skipped(revision, Direction.UPGRADE, reason)
+    """Return a revision of which only the upgrade has been seen so far."""
+    no_function = "there is no downgrade function"
+    no_way_back = "the downgrade did not run to its end"
     return RehearsedRevision(
         revision=revision,
         upgrade=upgrade,
-        downgrade=downgrade,
-        reupgrade=reupgrade,
+        downgrade=_skipped(revision, Direction.DOWNGRADE, no_function),
+        reupgrade=_skipped(revision, Direction.UPGRADE, no_way_back),
         changes=compare(before, after),
-        round_trip=None if lowered is None else compare(before, lowered),
-        second_upgrade=None if raised is None else compare(after, raised),
+        round_trip=None,
+        second_upgrade=None,
         relations_before=before.relations,
         foreign_keys_before=before.foreign_keys,
         partitions_before=before.partitions,
@@ -145,19 +150,19 @@ def _rehearsed(
     )
 
 
-def _did_not_arrive(revision: Revision, up: Ran, before: Snapshot) -> RehearsedRevision:
+def _did_not_arrive(
+    revision: Revision, up: Ran, before: Sequence[Snapshot]
+) -> tuple[RehearsedRevision, ...]:
     reason = "the upgrade failed" if up.failure is not None else "the upgrade did not arrive"
-    return RehearsedRevision(
-        revision=revision,
-        upgrade=up.blamed_steps()[0],
-        downgrade=_skipped(revision, Direction.DOWNGRADE, reason),
-        reupgrade=_skipped(revision, Direction.UPGRADE, reason),
-        changes=None,
-        round_trip=None,
-        second_upgrade=None,
-        relations_before=before.relations,
-        foreign_keys_before=before.foreign_keys,
-        partitions_before=before.partitions,
+    return tuple(
+        replace(
+            _not_run(revision, reason),
+            upgrade=steps[0],
+            relations_before=each.relations,
+            foreign_keys_before=each.foreign_keys,
+            partitions_before=each.partitions,
+        )
+        for steps, each in zip(up.blamed_steps(), before, strict=True)
     )
 
 
@@ -207,12 +212,12 @@ def _fits(line: Line, revision: Revision, history: Sequence[Revision]) -> bool:
 
 def _rebuild(stage: Stage, applied: set[str], history: Sequence[Revision]) -> Line:
     """Return a new line with those revisions applied, run from an empty database."""
-    database = stage.new_database()
+    databases = stage.new_databases()
     chosen = [r for r in history if r.revision in applied]
     if chosen:
-        ran = stage.run(database, chosen, Direction.UPGRADE, observe=None)
+        ran = stage.run(databases, chosen, Direction.UPGRADE, observe=None)
         if ran.failure is not None:
             raise ProbeError(
                 f"the history does not run on an empty database: {describe(ran.failure)}"
             )
-    return Line(stage, database, [r.revision for r in chosen])
+    return Line(stage, databases, [r.revision for r in chosen])

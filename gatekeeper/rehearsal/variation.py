@@ -15,49 +15,61 @@ from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.rehearsal.stage import Stage
 from gatekeeper.rehearsal.stairway import Line, Walked
 
+OnEach = tuple[RehearsedRevision, ...]  # one revision on each database
+
 
 def compare_runs(
     stage: Stage,
     walked: Walked,
-    deployed: Snapshot | None,
-    before: Snapshot,
+    deployed: Sequence[Snapshot] | None,
+    before: Sequence[Snapshot],
     base: Callable[[], Line],
-) -> tuple[tuple[RehearsedRevision, ...], tuple[Difference, ...]]:
+) -> tuple[tuple[OnEach, ...], tuple[tuple[Difference, ...], ...]]:
     """Return the revisions with their variation, and what none of them explains.
 
     `deployed` is what the deploy pass left, None where it did not run all of them; then
     the second upgrade of a revision is the other run, if its downgrade restored the schema.
     `base` makes the state anew that `before` shows.
     """
+    nothing: tuple[tuple[Difference, ...], ...] = ((),) * len(before)
     if deployed is None or walked.last is None:
-        return tuple(replace(r, variation=_second_upgrade(r)) for r in walked.revisions), ()
-    apart = compare(deployed, walked.last)
-    if not apart:
-        return tuple(replace(r, variation=()) for r in walked.revisions), ()
+        return tuple(tuple(map(_with_second_upgrade, each)) for each in walked.revisions), nothing
+    apart = tuple(map(compare, deployed, walked.last))
+    if not any(apart):
+        return tuple(
+            tuple(replace(r, variation=()) for r in each) for each in walked.revisions
+        ), nothing
     revisions = _run_again(stage, walked, before, base())
-    varies = any(r.variation for r in revisions)
-    return revisions, () if varies else apart
+    varies = any(r.variation for each in revisions for r in each)
+    return revisions, nothing if varies else apart
 
 
-def _second_upgrade(rehearsed: RehearsedRevision) -> tuple[Difference, ...] | None:
-    return None if rehearsed.round_trip != () else rehearsed.second_upgrade
+def _with_second_upgrade(rehearsed: RehearsedRevision) -> RehearsedRevision:
+    is_restored = rehearsed.round_trip == ()
+    return replace(rehearsed, variation=rehearsed.second_upgrade if is_restored else None)
 
 
 def _run_again(
-    stage: Stage, walked: Walked, before: Snapshot, line: Line
-) -> tuple[RehearsedRevision, ...]:
+    stage: Stage, walked: Walked, before: Sequence[Snapshot], line: Line
+) -> tuple[OnEach, ...]:
     """Upgrade one revision after the other and compare each state with that of the first walk.
 
     What a state differs in because of an earlier one, or the base's own history, is not
     told again.
     """
-    told: Sequence[Difference] = compare(before, line.snapshot)
-    revisions: list[RehearsedRevision] = []
-    for rehearsed, first in zip(walked.revisions, walked.after, strict=True):
-        ran = stage.run(line.database, [rehearsed.revision], Direction.UPGRADE)
-        if ran.steps[0].outcome is not Outcome.COMPLETED:
+    told = tuple(map(compare, before, line.snapshots))
+    revisions: list[OnEach] = []
+    for each, first in zip(walked.revisions, walked.after, strict=True):
+        ran = stage.run(line.databases, [each[0].revision], Direction.UPGRADE)
+        if any(steps[0].outcome is not Outcome.COMPLETED for steps in ran.steps):
             return (*revisions, *walked.revisions[len(revisions) :])
-        differs = compare(first, stage.snapshot(line.database))
-        revisions.append(replace(rehearsed, variation=tuple(d for d in differs if d not in told)))
+        differs = tuple(map(compare, first, stage.snapshot(line.databases)))
+        revisions.append(tuple(map(_varied, each, differs, told)))
         told = differs
     return tuple(revisions)
+
+
+def _varied(
+    rehearsed: RehearsedRevision, differs: Sequence[Difference], told: Sequence[Difference]
+) -> RehearsedRevision:
+    return replace(rehearsed, variation=tuple(d for d in differs if d not in told))

@@ -16,7 +16,7 @@ from gatekeeper.model import Project
 from gatekeeper.postgres.databases import open_database
 from gatekeeper.postgres.servers import Server
 from gatekeeper.probe.protocol import Interpreter, Launch, Target
-from gatekeeper.rehearsal.stage import target_of
+from gatekeeper.rehearsal.databases import target_of
 
 PROJECTS = Path(__file__).parent.parent / "projects"
 # The interpreter whose environment runs the projects; another one tests old libraries.

@@ -18,7 +18,14 @@ import pytest
 
 from gatekeeper.errors import ProbeError
 from gatekeeper.model import Direction, StepError
-from gatekeeper.probe.protocol import Fate, Interpreter, Origin, ProbeStep, RequestedStep
+from gatekeeper.probe.protocol import (
+    Fate,
+    Interpreter,
+    Origin,
+    ProbeStep,
+    RequestedStep,
+    VersionTable,
+)
 from gatekeeper.probe.runner import open_probe
 from tests.probe.conftest import PYTHON
 
@@ -403,19 +410,23 @@ def test_env_that_loops_over_schemas(launch, probe_server):
     assert probe_server.execute(target.database, tables) == [("north",), ("south",)]
 
 
-def test_env_that_migrates_several_databases_is_refused(launch, probe_server):
-    """All would be led to one scratch database, and the migrations blamed for it."""
-    with (
-        pytest.raises(ProbeError) as raised,
-        open_probe(launch("several_databases"), probe_server.new_target),
-    ):
-        pass
-    assert raised.value.what == (
-        "env.py runs migrations on 2 databases: `postgresql db.example.com:5432/shop`, "
-        "`postgresql db.example.com:5432/stock`; gatekeeper rehearses on one at a time"
-    )
-    assert raised.value.where == "migrations/env.py"
-    assert "`--section NAME`" in str(raised.value.fix)
+def test_env_that_migrates_several_databases_has_one_for_each(launch, probe_server):
+    first, second = probe_server.new_target(), probe_server.new_target()
+    with open_probe(launch("several_databases"), probe_server.new_target) as probe:
+        shop, stock = probe.facts.databases
+        target = replace(first, origin=shop, others=(replace(second, origin=stock),))
+        there = probe.run(target, up("a001", "a002"))
+        back = probe.run(target, down("a002"))
+    assert (shop.database, stock.database) == ("shop", "stock")
+    for run in (*there.each, *back.each):
+        assert [s.completed for s in run.steps] == [True] * len(run.steps)
+        assert (run.fn_calls, run.error) == (1, None)
+        assert run.version_tables == (VersionTable("public", "alembic_version"),)
+    assert [[len(s.statements) for s in run.steps] for run in there.each] == [[1, 2], [1, 2]]
+    columns = "SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass AND attnum > 0"
+    for database in (first, second):
+        names = {name for (name,) in probe_server.execute(database.database, columns)}
+        assert {"id", "name"} < names
 
 
 def test_several_files_of_another_dialect_are_several_databases(launch, probe_server):
@@ -423,11 +434,8 @@ def test_several_files_of_another_dialect_are_several_databases(launch, probe_se
     for name in ("shop", "stock"):
         url = f"postgresql+psycopg2://shop:pw@db.example.com/{name}"
         put(launched.checkout / "migrations/env.py", url, f"sqlite:///{name}.db")
-    with (
-        pytest.raises(ProbeError, match=r"`sqlite shop.db`, `sqlite stock.db`"),
-        open_probe(launched, probe_server.new_target),
-    ):
-        pass
+    with open_probe(launched, probe_server.new_target) as probe:
+        assert [o.database for o in probe.facts.databases] == ["shop.db", "stock.db"]
 
 
 def test_side_connections_are_no_second_database(launch, probe_server):

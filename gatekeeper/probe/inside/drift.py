@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 
@@ -16,8 +16,12 @@ def metadatas_of(context: Any) -> list[Any]:
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
-def read_drift(context: Any) -> list[str]:
-    """Return autogenerate's operations as sentence fragments with the user's names."""
+def read_drift(context: Any, version_tables: Collection[str]) -> list[str]:
+    """Return autogenerate's operations as sentence fragments with the user's names.
+
+    That a version table is in no model is no drift; Alembic itself leaves out only the one
+    of the schema that it works with.
+    """
     autogenerate = importlib.import_module("alembic.autogenerate")
     given = context.opts["target_metadata"]
     script = autogenerate.produce_migrations(context, given)
@@ -27,7 +31,7 @@ def read_drift(context: Any) -> list[str]:
     return [
         sentence
         for operation in operations
-        if operation_is_told(operation, dropped, context)
+        if operation_is_told(operation, dropped, version_tables)
         for sentence in tell_operation(operation, schema)
     ]
 
@@ -40,13 +44,13 @@ def flatten(operations: Any) -> Iterator[Any]:
             yield operation
 
 
-def operation_is_told(operation: Any, dropped: set[Any], context: Any) -> bool:
+def operation_is_told(operation: Any, dropped: set[Any], version_tables: Collection[str]) -> bool:
     """Tell whether an operation says something that no other one does.
 
-    The version table is Alembic's own, and with a table go its indexes.
+    The version tables are Alembic's own, and with a table go its indexes.
     """
     table = table_of(operation)
-    if table is not None and table[1] == context.version_table:
+    if table is not None and table[1] in version_tables:
         return False
     return is_drop(operation) or table not in dropped
 

@@ -34,6 +34,7 @@ class Environment:
         self.places = places
         self.app: Any = None
         self.notes: list[str] = []
+        self.version_tables: set[str] = set()  # the names of all that were used
         self._script: Any = None
         self._known_revisions: Any = None
 

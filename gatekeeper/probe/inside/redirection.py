@@ -44,30 +44,45 @@ WHERE_TO = (
 )
 # The key under which a connection remembers where it would have gone.
 ORIGIN = "gatekeeper origin"
+# The key under which it remembers to which of the target's databases it leads.
+DATABASE = "gatekeeper database"
 
 
 class Refused(RuntimeError):
-    """A connection that would not have led to the ephemeral database."""
+    """A connection that would not have led to an ephemeral database."""
 
 
 class Redirection:
-    """Sends every connection that SQLAlchemy makes to the target, or refuses it.
+    """Sends every connection that SQLAlchemy makes to a target, or refuses it.
 
+    There is one target for each database that env.py migrates; what else it connects to is
+    the first one's.
     The listeners sit on the `Engine` class, so engines that exist already and those of
     async engines are covered; `creator=` and `pool=`, which would go past them, are taken
     out of the arguments of `create_engine`, and the marker catches what is left.
     """
 
     def __init__(self, prefers_async: bool) -> None:
-        self.target: dict[str, Any] = {}
+        self.targets: list[dict[str, Any]] = []
         self.prefers_async = prefers_async
         self.origins: list[dict[str, str | None]] = []
         self.other_dialects: list[str] = []
         self.drivers: list[str] = []
         self.engines: weakref.WeakSet[Any] = weakref.WeakSet()
+        # The addresses of all first targets: variables and options keep an old one.
+        self._own: set[tuple[str, str, str]] = set()
         # Where engines of another dialect would have gone, by their dialect's object.
         self._others: weakref.WeakKeyDictionary[Any, dict[str, str | None]]
         self._others = weakref.WeakKeyDictionary()
+
+    @property
+    def target(self) -> dict[str, Any]:
+        return self.targets[0]
+
+    def aim(self, target: dict[str, Any]) -> None:
+        """Send what is connected from now on to the target, or to one of its others."""
+        self.targets = [target, *target["others"]]
+        self._own.add(_address(target))
 
     def install(self) -> None:
         sqlalchemy = importlib.import_module("sqlalchemy")
@@ -183,8 +198,7 @@ class Redirection:
             "port": None if port is None else str(port),
             "database": None if database is None else str(database),
         }
-        ours = [str(self.target[key]) for key in ("host", "port", "database")]
-        if [origin["host"], origin["port"], origin["database"]] == ours:
+        if _address(origin) in self._own:
             return {**origin, "host": None, "port": None, "database": None}
         if origin not in self.origins and len(self.origins) < ORIGINS_KEPT:
             self.origins.append(origin)
@@ -205,16 +219,35 @@ class Redirection:
         )
         if conn_rec is not None:
             conn_rec.info[ORIGIN] = origin
-        self.redirect(cparams, dialect.driver)
+        self._lead(cparams, dialect.driver, self._target_of(origin))
         if isinstance(cargs, list):
             del cargs[:]
 
     def redirect(self, parameters: dict[str, Any], driver: str) -> None:
-        """Make a driver's connection parameters lead to the target."""
+        """Make a driver's connection parameters lead to a target.
+
+        Those that SQLAlchemy gives the driver do already.
+        """
+        there = {
+            "host": parameters.get("host"),
+            "port": parameters.get("port"),
+            "database": parameters.get("dbname", parameters.get("database")),
+        }
+        for target in self.targets:
+            if _address(target) == _address(there):
+                return self._lead(parameters, driver, target)
+        origin = self._note_origin("postgresql", **there)
+        return self._lead(parameters, driver, self._target_of(origin))
+
+    def _target_of(self, origin: dict[str, str | None]) -> dict[str, Any]:
+        """Return the target that stands for an origin; for an unknown one the first does."""
+        written = _with_port(origin)
+        return next((t for t in self.targets if t["origin"] == written), self.target)
+
+    def _lead(self, parameters: dict[str, Any], driver: str, target: dict[str, Any]) -> None:
         for key in list(parameters):
             if key in WHERE_TO or key.startswith("ssl"):
                 del parameters[key]
-        target = self.target
         is_libpq = driver.startswith("psycopg")
         for key in ("host", "port", "user", "password"):
             parameters[key] = target[key]
@@ -234,7 +267,10 @@ class Redirection:
         finally:
             cursor.close()
         dbapi_connection.rollback()
-        if shown != self.target["marker"]:
+        connection_record.info[DATABASE] = next(
+            (index for index, target in enumerate(self.targets) if target["marker"] == shown), None
+        )
+        if connection_record.info[DATABASE] is None:
             dbapi_connection.close()
             raise Refused(
                 "a connection led to a database that is not the ephemeral one and was refused"
@@ -270,6 +306,19 @@ def replace_everywhere(original: Any, wrap: Callable[[Any], Any]) -> None:
 def origin_of(connection: Any) -> dict[str, str | None] | None:
     """Return where a connection would have gone; PostgreSQL's port written out."""
     origin: dict[str, str | None] | None = connection.info.get(ORIGIN)
-    if origin is not None and origin["host"] is not None and origin["dialect"] == "postgresql":
+    return None if origin is None else _with_port(origin)
+
+
+def database_of(connection: Any) -> int:
+    """Return to which of the target's databases a connection leads, by number."""
+    return int(connection.info[DATABASE])
+
+
+def _with_port(origin: dict[str, str | None]) -> dict[str, str | None]:
+    if origin["host"] is not None and origin["dialect"] == "postgresql":
         return {**origin, "port": origin["port"] or "5432"}
     return origin
+
+
+def _address(place: dict[str, Any]) -> tuple[str, str, str]:
+    return str(place["host"]), str(place["port"]), str(place["database"])

@@ -19,7 +19,7 @@ from .flask_app import NoFlaskApp
 from .libraries import import_libraries
 from .loops import way_wanted
 from .places import Places
-from .redirection import Redirection, origin_of
+from .redirection import Redirection, database_of, origin_of
 from .settings import is_validation, settings_named, settings_unset
 from .steps import Steps
 from .variables import add_names, record_absent_variables
@@ -38,7 +38,7 @@ class Session:
         self.places = Places(request["checkout"])
         self.watch = Watch(self.answers, self.places)
         self.redirection = Redirection(request["prefers_async"])
-        self.redirection.target = request["target"]
+        self.redirection.aim(request["target"])
         self.environment = Environment(request, self.redirection, self.places)
         facts: dict[str, Any] = {"fn_calls": 0, "databases": []}
         try:
@@ -60,6 +60,7 @@ class Session:
         facts["absent_variables"] = self._absent()
         facts["other_dialects"] = self.redirection.other_dialects
         facts["notes"] = self.environment.notes
+        facts["version_tables"] = sorted(self.environment.version_tables)
         return facts
 
     def _look(self, facts: dict[str, Any]) -> Callable[..., Any]:
@@ -76,6 +77,7 @@ class Session:
             facts["dialect"] = context.dialect.name
             facts["driver"] = context.dialect.driver
             facts["version_table"] = context.version_table
+            self.environment.version_tables.add(context.version_table)
             facts["version_table_schema"] = context.version_table_schema
             facts["has_target_metadata"] = bool(metadatas_of(context))
             facts["transaction_per_migration"] = bool(context._transaction_per_migration)
@@ -200,10 +202,11 @@ class Session:
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Execute steps in one run of env.py, as `alembic upgrade heads` would."""
-        self.redirection.target = request["target"]
+        self.redirection.aim(request["target"])
         self.redirection.other_dialects = []
         self.watch.reset(request["observe"])
-        steps = Steps(self.environment, self.watch, request["steps"])
+        count = len(self.redirection.targets)
+        steps = Steps(self.environment, self.watch, request["steps"], count)
         error = None
         try:
             self._run(steps.function, dont_mutate=False)
@@ -213,7 +216,7 @@ class Session:
             "kind": "done",
             "error": error,
             "unavailable": steps.unavailable,
-            "fn_calls": steps.fn_calls,
+            "databases": steps.databases,
             "fates": {str(number): fate for number, fate in self.watch.fates.items()},
             "omitted": {str(step): count for step, count in self.watch.omitted.items()},
             "other_dialects": self.redirection.other_dialects,
@@ -230,23 +233,23 @@ class Session:
 
     def drift(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask autogenerate what it would change, with env.py's own options."""
-        operations: list[str] = []
-        seen = {"metadata": False}
+        wanted: dict[int, list[str]] = {}
+        names = self.environment.version_tables
 
         def compare(heads: Any, context: Any) -> list[Any]:
             if metadatas_of(context):
-                seen["metadata"] = True
-                operations.extend(read_drift(context))
+                operations = wanted.setdefault(database_of(context.connection), [])
+                operations.extend(o for o in read_drift(context, names) if o not in operations)
             return []
 
         answer = self._simple(request, compare, dont_mutate=True)
-        answer["operations"] = list(dict.fromkeys(operations)) if seen["metadata"] else None
+        answer["operations"] = [wanted.get(n) for n in range(len(self.redirection.targets))]
         return answer
 
     def _simple(
         self, request: dict[str, Any], function: Callable[..., Any], dont_mutate: bool
     ) -> dict[str, Any]:
-        self.redirection.target = request["target"]
+        self.redirection.aim(request["target"])
         self.watch.reset(None)
         calls = []
 

@@ -11,6 +11,8 @@ from typing import Any
 from . import unavailable
 from .environment import Environment
 from .failures import is_clean_exit
+from .redirection import database_of
+from .version_tables import version_table_of
 from .watch import Watch
 
 
@@ -19,22 +21,38 @@ class MissingFunction(AttributeError):
 
 
 class Steps:
-    """The requested steps, fed to Alembic one by one."""
+    """The requested steps, fed to Alembic one by one, on each database that env.py asks for.
+
+    `databases` says for each how often that was, and which version tables it has.
+    """
 
     def __init__(
-        self, environment: Environment, watch: Watch, requested: list[dict[str, str]]
+        self,
+        environment: Environment,
+        watch: Watch,
+        requested: list[dict[str, str]],
+        database_count: int,
     ) -> None:
         self.environment = environment
         self.watch = watch
         self.requested = requested
-        self.fn_calls = 0
+        self.databases: list[dict[str, Any]] = [
+            {"fn_calls": 0, "version_tables": []} for _ in range(database_count)
+        ]
         self.active: int | None = None
         self.failed: BaseException | None = None
         self.unavailable: dict[str, Any] | None = None
+        self._database = 0
         self._began = 0.0
 
     def function(self, heads: Any, context: Any) -> Iterator[Any]:
-        self.fn_calls += 1
+        self._database = database_of(context.connection)
+        told = self.databases[self._database]
+        told["fn_calls"] += 1
+        version_table = version_table_of(context)
+        self.environment.version_tables.add(context.version_table)
+        if version_table not in told["version_tables"]:
+            told["version_tables"].append(version_table)
         script = self.environment.script
         self.environment.find_versions()
         current = set(heads)
@@ -43,9 +61,9 @@ class Steps:
             revision = script.get_revision(request["revision"])
             is_upgrade = request["direction"] == "upgrade"
             if is_upgrade and is_applied(script, revision, current):
-                self.watch.answers.send({"kind": "applied", "step": index})
+                self._send("applied", index)
                 continue
-            is_again = not is_upgrade and self.fn_calls > 1
+            is_again = not is_upgrade and told["fn_calls"] > 1
             if is_again and not is_applied(script, revision, current):
                 continue  # env.py runs migrations twice on one version table
             self._begin(index)
@@ -63,19 +81,16 @@ class Steps:
         self.active = index
         self.failed = None
         self._began = time.perf_counter()
-        self.watch.answers.send({"kind": "begin", "step": index})
+        self._send("begin", index)
 
     def _end(self, error: dict[str, Any] | None) -> None:
-        self.watch.answers.send(
-            {
-                "kind": "end",
-                "step": self.active,
-                "completed": error is None,
-                "seconds": time.perf_counter() - self._began,
-                "error": error,
-            }
-        )
+        seconds = time.perf_counter() - self._began
+        self._send("end", self.active, completed=error is None, seconds=seconds, error=error)
         self.active = None
+
+    def _send(self, kind: str, step: int | None, **more: Any) -> None:
+        message = {"kind": kind, "step": step, "database": self._database, **more}
+        self.watch.answers.send(message)
 
     def _watched(self, revision: Any, name: str) -> Callable[..., None]:
         """Return the revision's function, from a fresh import of its file."""

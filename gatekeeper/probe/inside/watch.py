@@ -14,6 +14,7 @@ from .answers import Answers
 from .failures import Failure, sqlstate_of
 from .installed import sqlalchemy_version
 from .places import Places
+from .redirection import database_of
 from .transactions import FAILED_TRANSACTION, IDLE, transaction_state, transaction_verb
 
 STATEMENTS_KEPT = 10_000  # a step
@@ -25,8 +26,9 @@ PARAMETERS_KEPT = 300
 class Wire:
     """One driver connection and the transaction that is open on it."""
 
-    def __init__(self, number: int, dbapi: Any) -> None:
+    def __init__(self, number: int, database: int, dbapi: Any) -> None:
         self.number = number
+        self.database = database
         self.dbapi = dbapi  # also keeps its id from being used again
         self.transaction: int | None = None
         self.last_transaction: int | None = None
@@ -55,6 +57,8 @@ class Watch:
         event.listen(engine_class, "handle_error", self._on_error)
         event.listen(engine_class, "commit", self._on_commit)
         event.listen(engine_class, "rollback", self._on_rollback)
+        event.listen(engine_class, "commit_twophase", self._on_commit_twophase)
+        event.listen(engine_class, "rollback_twophase", self._on_rollback_twophase)
         event.listen(engine_class, "rollback_savepoint", self._on_rollback_savepoint)
         on_reset = self._on_reset if sqlalchemy_version() >= (2, 0) else self._on_reset_1
         event.listen(engine_class, "reset", on_reset)
@@ -84,7 +88,7 @@ class Watch:
         dbapi = getattr(fairy, "dbapi_connection", None) or fairy.connection
         wire = self._wires.get(id(dbapi))
         if wire is None:
-            wire = self._wires[id(dbapi)] = Wire(len(self._wires) + 1, dbapi)
+            wire = self._wires[id(dbapi)] = Wire(len(self._wires) + 1, database_of(conn), dbapi)
         return wire
 
     def _before(
@@ -156,6 +160,7 @@ class Watch:
                 "path": None if place is None else self.places.relative(place[0]),
                 "line": None if place is None else place[1],
                 "end_line": None if place is None else self.places.end_line(*place),
+                "database": wire.database,
                 "connection": wire.number,
                 "transaction": transaction,
                 "seconds": seconds,
@@ -198,6 +203,13 @@ class Watch:
     def _on_rollback(self, conn: Any) -> None:
         if self.active:
             self._end(self._wire(conn), "rolled back")
+
+    def _on_commit_twophase(self, conn: Any, xid: Any, is_prepared: bool) -> None:
+        if self.active:
+            self._end(self._wire(conn), "committed")
+
+    def _on_rollback_twophase(self, conn: Any, xid: Any, is_prepared: bool) -> None:
+        self._on_rollback(conn)
 
     def _on_rollback_savepoint(self, conn: Any, name: Any, context: Any) -> None:
         if self.active:
