@@ -202,6 +202,7 @@ def _statement(statement: Statement) -> dict[str, Any]:
     return {
         "revision": statement.revision,
         "direction": statement.direction.value,
+        "database": statement.database,
         "ordinal": statement.ordinal,
         "sql": statement.sql,
         "path": statement.path,

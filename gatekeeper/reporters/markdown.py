@@ -352,12 +352,17 @@ def _statement(statement: Statement) -> tuple[str, ...]:
     return (
         str(statement.ordinal),
         "" if statement.line is None else str(statement.line),
-        gfm.code(words.clipped(words.one_line(statement.sql), 120)),
+        _sql_and_database(statement),
         words.seconds(statement.seconds),
         "" if statement.rows is None else f"{statement.rows:,}",
         locks,
         _some([gfm.code(relation) for relation in statement.rewrites], ", "),
     )
+
+
+def _sql_and_database(statement: Statement) -> str:
+    sql = gfm.code(words.clipped(words.one_line(statement.sql), 120))
+    return sql if statement.database is None else f"{gfm.inline(statement.database)}: {sql}"
 
 
 def _lock(lock: Lock) -> str:

@@ -25,6 +25,8 @@ def _with_origin(statement: Statement) -> str:
     origin = words.one_line(statement.revision or "env.py")
     if statement.line is not None:
         origin += f" line {statement.line}"
+    if statement.database is not None:
+        origin += f" on {words.one_line(statement.database)}"
     sql = statement.sql.strip()
     lines = [f"-- {origin}", sql if sql.endswith(";") else f"{sql};"]
     if statement.parameters is not None:

@@ -31,7 +31,7 @@ def upgrade():
             print("x" * 100_000)
     if way in ("goes on", "floods"):
         answers = max(int(name) for name in os.listdir("/proc/self/fd") if is_pipe(name))
-        line = b'{"kind": "statement", "step": 0, "sql": "' + b"x" * 100_000 + b'"}\n'
+        line = b'{"kind": "statement", "step": 0, "database": 0, "sql": "' + b"x" * 100_000 + b'"}\n'
         while True:
             os.write(answers, line)
             time.sleep(0.01 if way == "goes on" else 0)

@@ -1,0 +1,188 @@
+"""Projects whose env.py migrates more than one database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gatekeeper.model import Outcome, Report, Verdict
+from gatekeeper.postgres.servers import Server
+from tests.live import Files, check_repository, make_change, project_files, rehearsal_of
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+REVISION = '''\
+"""Message of a003."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "a003"
+down_revision = "a002"
+
+
+def upgrade(engine_name):
+    globals()["upgrade_" + engine_name]()
+
+
+def downgrade(engine_name):
+    globals()["downgrade_" + engine_name]()
+
+
+def upgrade_shop():
+    {shop}
+
+
+def downgrade_shop():
+    {shop_down}
+
+
+def upgrade_stock():
+    {stock}
+
+
+def downgrade_stock():
+    {stock_down}
+'''
+V = "migrations/versions"
+
+
+def a003(
+    shop: str = "pass", shop_down: str = "pass", stock: str = "pass", stock_down: str = "pass"
+) -> str:
+    return REVISION.format(shop=shop, shop_down=shop_down, stock=stock, stock_down=stock_down)
+
+
+NOTE = 'sa.Table("items", metadata["stock"], sa.Column("note", sa.Text), extend_existing=True)'
+ENV_PY = "migrations/env.py"
+
+
+def changed_env(*replacements: tuple[str, str], situation: str = "multidb") -> str:
+    """Return the project's env.py with texts replaced that each occur once."""
+    env = project_files(situation)[ENV_PY]
+    assert isinstance(env, bytes)
+    text = env.decode()
+    for old, new in replacements:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+WITH_NOTE = ("\nengines = {}", f"\n{NOTE}\nengines = {{}}")
+TWO_PHASES = ("USE_TWOPHASE = False", "USE_TWOPHASE = True")
+OWN_TABLES = (
+    "connection=connection,",
+    'connection=connection,\n            version_table=f"{name}_version",\n'
+    '            version_table_schema="public" if name == "shop" else None,',
+)
+
+
+def check(root: Path, server: Server, change: Files, situation: str = "multidb") -> Report:
+    make_change(root, project_files(situation), change)
+    return check_repository(root, server)
+
+
+def told(report: Report) -> list[tuple[str, int | None, str]]:
+    return [(f.check, f.line, f.message) for f in report.findings]
+
+
+LOCK_TIMEOUT = "op.execute(\"SET lock_timeout = '1s'\")"
+ADD = f'{LOCK_TIMEOUT}\n    op.add_column("items", sa.Column("note", sa.Text))'
+DROP = 'op.drop_column("items", "note")'
+CLEAN = a003(stock=ADD, stock_down=DROP)
+
+
+@pytest.mark.parametrize(
+    "replacements",
+    [
+        pytest.param((), id="one transaction each"),
+        pytest.param((TWO_PHASES,), id="two phases"),
+        pytest.param((OWN_TABLES,), id="a version table for each"),
+    ],
+)
+def test_each_database_gets_its_own_half_of_a_revision(
+    replacements: tuple[tuple[str, str], ...], tmp_path: Path, server: Server
+) -> None:
+    change = {f"{V}/a003.py": CLEAN, ENV_PY: changed_env(WITH_NOTE, *replacements)}
+    report = check(tmp_path, server, change)
+    rehearsal = rehearsal_of(report)
+    assert told(report) == []
+    assert report.verdict is Verdict.PASS
+    assert rehearsal.database == "shop, stock"
+    assert rehearsal.project[-1] == (
+        "env.py migrates 2 databases: shop, stock; each had one of its own"
+    )
+    (rehearsed,) = rehearsal.revisions
+    for step in (*rehearsal.deploy, rehearsed.upgrade, rehearsed.downgrade, rehearsed.reupgrade):
+        assert (step.outcome, step.version_moved, step.committed) == (
+            Outcome.COMPLETED,
+            True,
+            True,
+        )
+        assert {s.database for s in step.statements} == {"stock"}
+    assert [str(difference) for difference in rehearsed.changes or ()] == [
+        "stock: column public.items.note is left"
+    ]
+
+
+INDEX = 'op.create_index("ix_places", "places", ["id"])'
+PLACES = f'op.create_table("places", sa.Column("id", sa.Integer))\n    {INDEX}'
+DEFECTS = {
+    "a downgrade forgets one database's half": (
+        {"stock": ADD},
+        [
+            (
+                "reupgrade-fails",
+                28,
+                "Database `stock`: The second upgrade of `a003` failed: DuplicateColumn: column "
+                '"note" of relation "items" already exists. Its downgrade left column '
+                "`public.items.note`",
+            ),
+            (
+                "downgrade-incomplete",
+                14,
+                "Database `stock`: After the upgrade and downgrade of `a003`: column "
+                "`public.items.note` is left",
+            ),
+        ],
+    ),
+    "what is new in one is old in the other": (
+        {
+            "shop": PLACES,
+            "shop_down": 'op.drop_table("places")',
+            "stock": f"{LOCK_TIMEOUT}\n    {INDEX}",
+            "stock_down": 'op.drop_index("ix_places")',
+        },
+        [
+            (
+                "index-not-concurrent",
+                29,
+                "Database `stock`: `CREATE INDEX` `ix_places` on `public.places` took SHARE and "
+                "blocked writes until the transaction ended",
+            ),
+        ],
+    ),
+    "a revision fails on the second database": (
+        {"shop": ADD, "shop_down": DROP, "stock": 'op.drop_table("nowhere")'},
+        [
+            (
+                "upgrade-fails",
+                28,
+                "Database `stock`: The upgrade of `a003` failed: UndefinedTable: table "
+                '"nowhere" does not exist',
+            ),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("halves", "findings"), DEFECTS.values(), ids=DEFECTS)
+def test_a_defect_is_told_with_its_line_and_its_database(
+    halves: dict[str, str],
+    findings: list[tuple[str, int, str]],
+    tmp_path: Path,
+    server: Server,
+) -> None:
+    report = check(tmp_path, server, {f"{V}/a003.py": a003(**halves)})
+    assert [f for f in told(report) if f[0] != "model-drift"] == findings
