@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test matrix lint bench docs clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/gatekeeper demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Every situation with old and new Pythons, libraries and servers; gets what it lacks.
+matrix: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS) tests/matrix.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -5,12 +5,14 @@ A situation is a folder with a real project and an `expected.yml`:
     situation: one line that says what is special
     new: [a002, a003]       # the revisions that the change adds; all else is at the base
     request: {section: …}   # fields of the request, where it has any
-    needs: [asyncpg]        # what the project's Python must have, as requirements
-    python: ">=3.10"        # where the project's code asks for it
+    needs: [asyncpg]        # what the project's Python must have, as requirements (python>=3.10)
     extensions: [citext]    # what the server must have
     says: …                 # the answer; made anew with GATEKEEPER_REGENERATE=1
+    differs:                # parts of the answer that are others with some environments
+      - {with: [sqlalchemy<2], verdict: …}
 
-A finding is check, severity, revision and line; of the checks in `TOLD` also the message.
+A finding is check, severity, revision and place; of the checks in `TOLD` also the message.
+The place is the line of the revision, and where it is another file that file's path as well.
 """
 
 from __future__ import annotations
@@ -27,10 +29,9 @@ from typing import Any
 
 import yaml
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
 from gatekeeper.errors import GatekeeperError
-from gatekeeper.model import Needs, NotRehearsed, Report, Severity, Status
+from gatekeeper.model import Finding, Needs, NotRehearsed, Report, Severity, Status
 from gatekeeper.postgres.servers import Server
 from tests.build_git import GitRepository
 from tests.live import Files, check_repository, make_change
@@ -38,7 +39,7 @@ from tests.live import Files, check_repository, make_change
 PROJECTS = Path(__file__).parent / "projects"
 EXPECTED = "expected.yml"
 NAMES = tuple(sorted(p.name for p in PROJECTS.iterdir() if p.is_dir()))
-KEYS = {"situation", "new", "request", "needs", "python", "extensions", "says"}
+KEYS = {"situation", "new", "request", "needs", "extensions", "says", "differs"}
 
 # What these say is the point of many situations, not only that they speak.
 TOLD = frozenset(
@@ -55,6 +56,9 @@ TOLD = frozenset(
 # The versions of the first note differ from environment to environment.
 VERSIONS = re.compile(r"PYTHON \(Python [^)]+\): given")
 
+# So does whether the driver of the project's URL is installed: test_runner.py has that note.
+OTHER_DRIVER = re.compile(r"\w+, the driver that the project names, is not installed")
+
 Answer = Mapping[str, Any]
 
 
@@ -67,9 +71,17 @@ class Situation:
     new: tuple[str, ...]
     request: Mapping[str, Any]
     needs: tuple[str, ...]
-    python: str
     extensions: tuple[str, ...]
     says: Answer
+    differs: tuple[tuple[tuple[str, ...], Answer], ...]
+
+    def says_with(self, environment: Environment) -> Answer:
+        """Return the answer that is expected with an environment."""
+        answer = dict(self.says)
+        for needs, other in self.differs:
+            if all(_is_met(need, environment) for need in needs):
+                answer.update(other)
+        return answer
 
     @property
     def folder(self) -> Path:
@@ -96,9 +108,12 @@ def read_situation(name: str) -> Situation:
         new=tuple(document["new"]),
         request=document.get("request", {}),
         needs=tuple(document.get("needs", ())),
-        python=document.get("python", ""),
         extensions=tuple(document.get("extensions", ())),
         says=document.get("says", {}),
+        differs=tuple(
+            (tuple(one["with"]), {k: v for k, v in one.items() if k != "with"})
+            for one in document.get("differs", ())
+        ),
     )
 
 
@@ -149,9 +164,9 @@ def _told(report: Report) -> Answer:
             r.check.id for r in report.checks if r.check.needs is Needs.REHEARSAL
         }
     else:
-        answer["notes"] = list(report.rehearsal.project)
+        answer["notes"] = [n for n in report.rehearsal.project if not OTHER_DRIVER.match(n)]
     answer["findings"] = [
-        [f.check, _word(f.severity), f.revision, f.line, *([f.message] * (f.check in TOLD))]
+        [f.check, _word(f.severity), f.revision, _place(f), *([f.message] * (f.check in TOLD))]
         for f in report.findings
     ]
     if reasons:
@@ -161,6 +176,13 @@ def _told(report: Report) -> Answer:
     return answer
 
 
+def _place(finding: Finding) -> int | str | None:
+    path = finding.path or ""
+    if finding.revision is None or finding.revision in path:
+        return finding.line
+    return f"{path}:{finding.line}"
+
+
 def _word(severity: Severity | None) -> str:
     assert severity is not None
     return severity.name.lower()
@@ -168,14 +190,17 @@ def _word(severity: Severity | None) -> str:
 
 def unmet_need(situation: Situation, environment: Environment) -> str | None:
     """Return what the environment lacks for the situation, None where it has everything."""
-    if not SpecifierSet(situation.python).contains(environment.python):
-        return f"needs Python {situation.python}"
     for text in situation.needs:
-        requirement = Requirement(text)
-        version = environment.distributions.get(requirement.name)
-        if version is None or not requirement.specifier.contains(version, prereleases=True):
-            return f"needs {text}"
+        if not _is_met(text, environment):
+            return text
     return None
+
+
+def _is_met(text: str, environment: Environment) -> bool:
+    """Tell whether an environment has what a requirement says; `python` is one as well."""
+    requirement = Requirement(text)
+    found = {**environment.distributions, "python": environment.python}.get(requirement.name)
+    return found is not None and requirement.specifier.contains(found, prereleases=True)
 
 
 @functools.cache
@@ -207,9 +232,11 @@ def is_regenerating() -> bool:
 def write_answer(situation: Situation, answer: Answer) -> None:
     """Put the answer into the situation's file; what stands above it is kept as it is."""
     path = situation.folder / EXPECTED
-    head = path.read_text(encoding="utf-8").split("\nsays:")[0].rstrip()
+    text = path.read_text(encoding="utf-8")
+    head = text.split("\nsays:")[0].rstrip()
+    differs = "".join(text.partition("\ndiffers:")[1:]).lstrip()
     says = "".join(f"  {key}:{_yaml(value)}\n" for key, value in answer.items())
-    path.write_text(f"{head}\nsays:\n{says}", encoding="utf-8")
+    path.write_text(f"{head}\nsays:\n{says}{differs}", encoding="utf-8")
 
 
 def _yaml(value: Any) -> str:

@@ -183,6 +183,16 @@ def test_says_how_the_project_was_run(situation, fields, variables, note, launch
         assert note in probe.facts.notes
 
 
+def test_says_that_another_driver_took_the_place_of_the_named_one(launch, probe_server):
+    launched = launch("sync_ini")
+    ini = launched.checkout / "alembic.ini"
+    ini.write_text(ini.read_text().replace("postgresql:", "postgresql+psycopg2cffi:"))
+    with open_probe(launched, probe_server.new_target) as probe:
+        driver, notes = probe.facts.driver, probe.facts.notes
+    named = "psycopg2cffi, the driver that the project names, is not installed"
+    assert [note for note in notes if "driver" in note] == [f"{named}: {driver} was taken"]
+
+
 def test_rows_inserted_in_bulk_are_one_statement(launch, probe_server):
     with open_probe(launch("bulk_insert"), probe_server.new_target) as probe:
         step = probe.run(probe_server.new_target(), up("a001")).steps[0]

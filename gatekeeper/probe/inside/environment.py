@@ -61,6 +61,7 @@ class Environment:
         os.chdir(self.launch["working_directory"])
         config = self._make_config()
         if self._script is None:
+            self._make_version_folders()
             script_module = importlib.import_module("alembic.script")
             self._script = script_module.ScriptDirectory.from_config(config)
         environment = importlib.import_module("alembic.runtime.environment")
@@ -82,6 +83,12 @@ class Environment:
                 )
             )
             self._script.run_env()
+
+    def _make_version_folders(self) -> None:
+        """Make what git does not keep when it is empty; some Alembics fail without it."""
+        for folder in self.launch["version_folders"]:
+            with contextlib.suppress(OSError):  # Alembic then says what is not there
+                os.makedirs(folder, exist_ok=True)
 
     def find_versions(self) -> None:
         """Learn the folders of the revisions; env.py may set them at run time."""

@@ -68,6 +68,7 @@ class Redirection:
         self.origins: list[dict[str, str | None]] = []
         self.other_dialects: list[str] = []
         self.drivers: list[str] = []
+        self.notes: list[str] = []
         self.engines: weakref.WeakSet[Any] = weakref.WeakSet()
         # The addresses of all first targets: variables and options keep an old one.
         self._own: set[tuple[str, str, str]] = set()
@@ -155,8 +156,9 @@ class Redirection:
             url = None
         backend, driver = _split_driver(url)
         is_async = bool(options.get("_is_async")) or driver in ASYNC_DRIVERS_ANYWHERE
-        driver = self._usable_driver(driver, is_async)
+        named, driver = driver, self._usable_driver(driver, is_async)
         if url is not None and backend in ("postgresql", "postgres"):
+            self._note_driver(named, driver)
             return url if driver is None else url.set(drivername="postgresql+" + driver), None
         other = None if backend is None else self._note_other(backend, url)
         for meant_for_the_other in ("connect_args", "module", "native_datetime"):
@@ -181,6 +183,14 @@ class Redirection:
         if named is not None and is_installed(named) and (not is_async or named in kinds):
             return named
         return next((kind for kind in kinds if is_installed(kind)), named)
+
+    def _note_driver(self, named: str | None, taken: str | None) -> None:
+        """Note a driver that is not there: another one ends transactions in its own way."""
+        if named is None or is_installed(named):
+            return
+        note = f"{named}, the driver that the project names, is not installed: {taken} was taken"
+        if taken != named and note not in self.notes:
+            self.notes.append(note)
 
     def _note_other(self, backend: str, url: Any) -> dict[str, str | None]:
         if backend not in self.other_dialects:

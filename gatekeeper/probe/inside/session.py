@@ -59,7 +59,7 @@ class Session:
         facts["origins"] = self.redirection.origins
         facts["absent_variables"] = self._absent()
         facts["other_dialects"] = self.redirection.other_dialects
-        facts["notes"] = self.environment.notes
+        facts["notes"] = [*self.redirection.notes, *self.environment.notes]
         facts["version_tables"] = sorted(self.environment.version_tables)
         return facts
 

@@ -13,7 +13,7 @@ def run_migrations_online():
         poolclass=pool.NullPool,
     )
     with connectable.connect() as connection:
-        context.configure(connection=connection, target_metadata=target_metadata, compare_server_default=True)
+        context.configure(connection=connection, target_metadata=target_metadata, compare_type=True, compare_server_default=True)
         with context.begin_transaction():
             context.run_migrations()
 

@@ -13,8 +13,7 @@ def run_migrations_online():
     )
     with connectable.connect() as connection:
         context.configure(connection=connection, target_metadata=target_metadata)
-        with context.begin_transaction():
-            context.run_migrations()
+        with context.begin_transaction(): context.run_migrations()  # one line for all Pythons
 
 
 run_migrations_online()

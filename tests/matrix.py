@@ -1,0 +1,82 @@
+"""Every situation with every combination of Python, libraries and server: `make matrix`.
+
+It needs Pythons and packages that a machine may not have, so it runs only where it is named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gatekeeper.errors import ProbeError
+from gatekeeper.postgres.servers import Server, start_server
+from tests.combinations import (
+    COMBINATIONS,
+    Combination,
+    find_programs,
+    make_environment,
+)
+from tests.situations import (
+    NAMES,
+    answer_of,
+    lacking_extension,
+    read_environment,
+    read_situation,
+    unmet_need,
+)
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+
+@pytest.fixture(scope="session", params=COMBINATIONS, ids=lambda c: c.name)
+def combination(request: pytest.FixtureRequest) -> Combination:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def python(combination: Combination) -> Path:
+    """The interpreter of the combination's environment."""
+    try:
+        return make_environment(combination)
+    except ProbeError as error:
+        pytest.skip(f"this machine has no Python {combination.python}: {error.what}")
+
+
+@pytest.fixture(scope="session")
+def start_major() -> Iterator[Callable[[int], Server | None]]:
+    """A function that starts the server of a major version at the first call."""
+    started: dict[int, Server | None] = {}
+    with contextlib.ExitStack() as stack:
+
+        def start(major: int) -> Server | None:
+            if major not in started:
+                programs = find_programs(major)
+                started[major] = programs and stack.enter_context(start_server(programs))
+            return started[major]
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def major_server(combination: Combination, start_major: Callable[[int], Server | None]) -> Server:
+    """The running server of the combination's major version."""
+    server = start_major(combination.postgres)
+    if server is None:
+        pytest.skip(f"this machine has no PostgreSQL {combination.postgres}, nor npm to get one")
+    return server
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_answer_is_the_same(
+    name: str, python: Path, major_server: Server, tmp_path: Path
+) -> None:
+    situation = read_situation(name)
+    environment = read_environment(python)
+    lacking = unmet_need(situation, environment) or lacking_extension(situation, major_server)
+    if lacking is not None:
+        pytest.skip(f"this combination lacks {lacking}")
+    answer = answer_of(situation, tmp_path / "repository", major_server, python)
+    assert answer == situation.says_with(environment)
