@@ -110,6 +110,14 @@ def commands() -> None:
     show_envvar=True,
     help="Check the whole history.",
 )
+@click.option(
+    "--save",
+    "is_saving",
+    is_flag=True,
+    envvar="GATEKEEPER_SAVE",
+    show_envvar=True,
+    help="Put what had to be found out about the project into the policy file.",
+)
 def check(
     project: str | None,
     config: str | None,
@@ -122,6 +130,7 @@ def check(
     database_url: str | None,
     python: str | None,
     is_audit: bool,
+    is_saving: bool,
 ) -> ExitCode:
     """Rehearse the new revisions and hold them against the policy."""
     request = Request(
@@ -136,7 +145,7 @@ def check(
         python=python,
         is_audit=is_audit,
     )
-    return _check_and_report(_with_installation(request), _pair(format, output))
+    return _check_and_report(_with_installation(request), _pair(format, output), is_saving)
 
 
 @commands.command()
@@ -286,14 +295,22 @@ def _with_installation(request: Request) -> Request:
     )
 
 
-def _check_and_report(request: Request, outputs: tuple[tuple[str, str], ...]) -> ExitCode:
+def _check_and_report(
+    request: Request, outputs: tuple[tuple[str, str], ...], is_saving: bool = False
+) -> ExitCode:
     for _, target in outputs:
         _require_writable(target)
+    if is_saving:
+        pipeline.require_saving(request)
     with _progress() as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         report = pipeline.check(request, surroundings)
     for name, target in outputs:
         _write(name, report, target, surroundings.now)
+    if is_saving:
+        saved = pipeline.save(request, report)
+        what = "there was nothing to save" if saved is None else f"{saved} has it now"
+        click.echo(f"gatekeeper: {what}", err=True)
     return _EXIT_CODES[report.verdict]
 
 

@@ -39,8 +39,8 @@ from gatekeeper.model import (
     CheckContext,
     Condition,
     Diagnosis,
-    Direction,
     Finding,
+    Learned,
     Outcome,
     Project,
     Revision,
@@ -58,8 +58,9 @@ from gatekeeper.pipeline import (
     read_preparation,
     with_settings,
 )
-from gatekeeper.policy.load import find_policy, load_policy
+from gatekeeper.policy.load import FILE_NAME, find_policy, load_policy
 from gatekeeper.policy.model import ProjectSettings
+from gatekeeper.policy.saving import render_block
 from gatekeeper.postgres.servers import Server, open_server
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.postgres.target import TargetState, reach_target, read_target
@@ -67,7 +68,8 @@ from gatekeeper.probe.protocol import Interpreter, Launch, ProbeDrift
 from gatekeeper.probe.workspace import private_folders
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.drift import find_unknown, list_tables
-from gatekeeper.rehearsal.rehearse import history_remedy, not_stamped
+from gatekeeper.rehearsal.history import history_remedy, run_history
+from gatekeeper.rehearsal.rehearse import not_stamped
 from gatekeeper.rehearsal.stage import Preparation, Stage, describe, open_stage
 from gatekeeper.rehearsal.stairway import ancestors
 from gatekeeper.revisions.changes import read_change_set
@@ -408,7 +410,16 @@ def _see_interpreter(
 
 def _see_stage(stage: Stage) -> _Seen[Stage]:
     """Say what had to be done for env.py; the first note is the interpreter's."""
-    return _Seen(stage, "; ".join(stage.probe.facts.notes[1:]) or "it comes up as it is")
+    told = "; ".join(stage.probe.facts.notes[1:]) or "it comes up as it is"
+    return _Seen(stage, told, _to_save(stage.learned))
+
+
+def _to_save(learned: Learned) -> str | None:
+    if learned == Learned():
+        return None
+    lines = [f"    {line}" for line in render_block(learned).splitlines()]
+    told = f"With this in `{FILE_NAME}` nothing of it has to be found out again:\n"
+    return "\n".join([told, *lines])
 
 
 def _see_url(stage: Stage, environ: Mapping[str, str]) -> _Seen[None]:
@@ -444,13 +455,14 @@ def _examine_runs(chart: _Chart, stage: Stage, changes: ChangeSet) -> _Migrated 
 
 
 def _see_history(stage: Stage, revisions: Sequence[Revision]) -> _Seen[_Migrated]:
-    databases = stage.new_databases()
     steps: tuple[Step, ...] = ()
-    if revisions:
-        ran = stage.run(databases, revisions, Direction.UPGRADE, observe=None)
+    if not revisions:
+        databases = stage.new_databases()
+    else:
+        databases, ran = run_history(stage, stage, revisions)
         steps = tuple(step for on_one in ran.steps for step in on_one)
         if ran.failure is not None:
-            raise _failed(ran.failure, steps, revisions)
+            raise _failed(stage, ran.failure, steps, revisions)
         if not ran.has_moved:
             raise _Problem(
                 "env.py comes to its end, and nothing is committed",
@@ -463,15 +475,21 @@ def _see_history(stage: Stage, revisions: Sequence[Revision]) -> _Seen[_Migrated
         if revisions
         else "there is no revision yet"
     )
-    return _Seen(_Migrated(databases, steps, stage.snapshot(databases)), told)
+    added = stage.added_extensions
+    if added:
+        told += f"; it needs {_listed(added)}, which was made"
+    hint = _to_save(Learned(extensions=added))
+    return _Seen(_Migrated(databases, steps, stage.snapshot(databases)), told, hint)
 
 
-def _failed(failure: StepError, steps: Sequence[Step], revisions: Sequence[Revision]) -> _Problem:
+def _failed(
+    stage: Stage, failure: StepError, steps: Sequence[Step], revisions: Sequence[Revision]
+) -> _Problem:
     """Return why the history does not run, in words of its own for an ENUM type."""
     created = statements_of(failure.sql or "")
     enum_type = next((p for p in created if p.kind is Kind.CREATE_ENUM), None)
     if failure.sqlstate != _DUPLICATE_OBJECT or enum_type is None:
-        return _Problem(describe(failure), history_remedy(failure), ExitCode.FAIL)
+        return _Problem(describe(failure), history_remedy(stage, failure), ExitCode.FAIL)
     plain = plain_name(enum_type.names[0])
     done = [step for step in steps if step.outcome is Outcome.COMPLETED]
     makers = [

@@ -340,6 +340,20 @@ class Way(enum.Enum):
     OTHER_DIALECT = "other-dialect"  # its URL is rewritten, and no variable sets it
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What had to be found out to run the project, as the policy's `project:` block takes it.
+
+    The values of `env` and `home` stand for themselves or hold placeholders: nothing in them
+    is secret or of this run alone.
+    """
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    start: tuple[Way, ...] = ()
+    home: Mapping[str, str] = field(default_factory=dict)
+    extensions: tuple[str, ...] = ()
+
+
 class ServerSource(enum.Enum):
     SERVICE = "service"  # given as a URL
     INSTALLED = "installed"  # binaries found on this machine
@@ -371,7 +385,8 @@ class Rehearsal:
     `deploy` holds the stairway's first upgrades. `relations_before` are the qualified
     names of the relations that existed at the base, `foreign_keys_before` their foreign
     keys (the referencing relation, the referenced one). `project` says how the project was
-    run (interpreter, variables that had to be set), one line each. `in_one_go` is in what the
+    run (interpreter, variables that had to be set), one line each; `learned` what of that the
+    policy file does not say yet. `in_one_go` is in what the
     deploy pass left another schema than the revisions one by one, where none of them varies.
     `env_not_run` is why the project's own env.py did not run, None where it did.
     """
@@ -388,6 +403,7 @@ class Rehearsal:
     foreign_keys_before: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
     in_one_go: tuple[Difference, ...] = ()
     env_not_run: str | None = None
+    learned: Learned = Learned()
 
     def of(self, revision: str) -> RehearsedRevision | None:
         """Return the stairway of a revision, None where it was not rehearsed."""
@@ -548,7 +564,10 @@ class Attestation:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a reporter may say. `undetermined` says why the verdict is open."""
+    """Everything a reporter may say. `undetermined` says why the verdict is open.
+
+    `to_save` is the policy's `project:` block with which the next run needs one attempt.
+    """
 
     verdict: Verdict
     changes: ChangeSet
@@ -558,6 +577,7 @@ class Report:
     attestations: tuple[Attestation, ...] = ()
     undetermined: str | None = None
     seconds: float = 0.0
+    to_save: str | None = None
 
     def findings_of(self, check: str) -> tuple[Finding, ...]:
         return tuple(f for f in self.findings if f.check == check)

@@ -24,6 +24,7 @@ from gatekeeper.git import (
 from gatekeeper.model import (
     ChangeSet,
     CheckRun,
+    Learned,
     NotRehearsed,
     Project,
     Report,
@@ -33,13 +34,16 @@ from gatekeeper.policy import waivers, weakening
 from gatekeeper.policy.document import Document, read_document
 from gatekeeper.policy.judge import judge
 from gatekeeper.policy.load import (
+    FILE_NAME,
     find_committed_policy,
     find_policy,
     load_committed_policy,
     load_policy,
 )
 from gatekeeper.policy.model import Policy, ProjectSettings
+from gatekeeper.policy.saving import render_block, save_learned
 from gatekeeper.policy.severity import options_of
+from gatekeeper.policy.shipped import POLICIES
 from gatekeeper.postgres.servers import open_server
 from gatekeeper.probe.environments import Wish, make_interpreter
 from gatekeeper.probe.interpreter import find_interpreter, own_interpreter
@@ -131,7 +135,7 @@ def check(request: Request, surroundings: Surroundings) -> Report:
         ],
     )
     of_policy, policy = _compare_policy(request, repository, changes, policy_file, policy)
-    return judge(
+    report = judge(
         (*runs, of_policy),
         policy,
         changes,
@@ -141,6 +145,39 @@ def check(request: Request, surroundings: Surroundings) -> Report:
         seconds=time.monotonic() - started,
         ticked=request.ticked,
     )
+    learned = learned_of(report)
+    return report if learned is None else replace(report, to_save=render_block(learned))
+
+
+def learned_of(report: Report) -> Learned | None:
+    """Return what the run had to find out; None where it is all in the policy file."""
+    rehearsal = report.rehearsal
+    if isinstance(rehearsal, NotRehearsed) or rehearsal.learned == Learned():
+        return None
+    return rehearsal.learned
+
+
+def require_saving(request: Request) -> None:
+    """Refuse to save into a policy that ships with gatekeeper."""
+    policy = request.policy
+    if policy is not None and str(policy) in POLICIES and not policy.exists():
+        raise ConfigError(
+            f"`{policy}` ships with gatekeeper, and nothing can be saved into it",
+            where="--save",
+            fix=f"Leave `--policy` out and put `extends: {policy}` into {FILE_NAME}.",
+        )
+
+
+def save(request: Request, report: Report) -> Path | None:
+    """Put what was found out into the policy file; return it, None where nothing was."""
+    learned = learned_of(report)
+    if learned is None:
+        return None
+    root = find_repository(request.directory).root
+    project = root / report.changes.project.path
+    path = request.policy or find_policy(project, root) or project / FILE_NAME
+    save_learned(path, learned)
+    return path
 
 
 def _compare_policy(

@@ -279,7 +279,7 @@ def test_a_python_without_alembic(examined: Examine, tmp_path: Path) -> None:
     ("line", "detail", "remedy"),
     [
         ("import shop_of_nobody", "it cannot import `shop_of_nobody`", "--python PATH"),
-        ('import os\nos.environ["SECRET_KEY"]', "without `SECRET_KEY`", "env: {SECRET_KEY: …}"),
+        ('import os\nos.environ["KEY_FILE"]', "without `KEY_FILE`", "env: {KEY_FILE: …}"),
     ],
 )
 def test_an_env_py_that_does_not_come_up(

@@ -46,6 +46,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gatekeeper.checks.observed import at_error, find_upgrade, raised, tell_unfinished
+from gatekeeper.extensions import extension_of
 from gatekeeper.model import (
     Basis,
     Check,
@@ -58,6 +59,7 @@ from gatekeeper.model import (
     RevisionProblem,
     Skipped,
     Step,
+    StepError,
 )
 
 CHECK = Check("upgrade-fails", "Every new revision upgrades", "upgrade", Needs.REHEARSAL)
@@ -110,8 +112,21 @@ def _at_deploy(revision: Revision, step: Step, alone: RehearsedRevision | None) 
 
 def _at_upgrade(revision: Revision, step: Step) -> Finding:
     message = f"The upgrade of `{revision.revision}` failed: {raised(step)}"
-    remedy = _REMEDIES.get(step.error.sqlstate or "" if step.error else "", _REMEDY)
-    return at_error(CHECK, revision, step, message, remedy)
+    return at_error(CHECK, revision, step, message, _remedy(step.error))
+
+
+def _remedy(error: StepError | None) -> str:
+    if error is None:
+        return _REMEDY
+    extension = extension_of(error)
+    if extension is not None:
+        return (
+            f"Make the extension in this revision or one before it: "
+            f"`op.execute('CREATE EXTENSION IF NOT EXISTS \"{extension}\"')`. Where production "
+            "has it already, name it in the policy file: "
+            f"`project: {{extensions: [{extension}]}}`"
+        )
+    return _REMEDIES.get(error.sqlstate or "", _REMEDY)
 
 
 _REMEDY = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from gatekeeper.model import Way
+from gatekeeper.model import Learned, Way
 from gatekeeper.probe import guesses
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER, Placeholder, names_database
 from gatekeeper.probe.protocol import Fault, Kind, Launch, ProbeFacts, StartFailure, Wanted
@@ -122,6 +122,15 @@ def without_variables(fallback: Attempt, tried: Attempt) -> Attempt:
     names = [name for name, _ in tried.variables if name not in dict(fallback.variables)]
     reason = "with " + ", ".join(names) + " set it does not start"
     return _with_way(fallback, Way.OTHER_DIALECT, reason)
+
+
+def learned_by(attempt: Attempt, launch: Launch) -> Learned:
+    """Return what an attempt holds beyond what the launch began with."""
+    return Learned(
+        env=dict(attempt.variables),
+        start=tuple(way for way in attempt.ways if way not in launch.ways),
+        home={n: text for n, text in attempt.home_files if n not in launch.home_files},
+    )
 
 
 # --- Variables -----------------------------------------------------------------------

@@ -24,6 +24,7 @@ from gatekeeper.probe.attempts import (
     Attempt,
     Stop,
     attempt_after_success,
+    learned_by,
     next_attempt,
     without_variables,
 )
@@ -62,14 +63,17 @@ _LOOPS = (Way.WORKER_THREAD, Way.THREAD, Way.RUNNING_LOOP)
 class Probe:
     """A project's environment that has been started and answers requests.
 
-    `attempt` is the one that went well.
+    `attempt` is the one that went well, `learned` what it holds beyond the policy file.
     """
 
-    def __init__(self, process: _Process, facts: ProbeFacts, attempt: Attempt, where: str) -> None:
+    def __init__(
+        self, process: _Process, facts: ProbeFacts, attempt: Attempt, launch: Launch
+    ) -> None:
         self.facts = facts
         self.attempt = attempt
+        self.learned = learned_by(attempt, launch)
         self._process = process
-        self._where = where
+        self._where = _where(launch)
 
     def run(
         self, target: Target, steps: Sequence[RequestedStep], observe: str | None = None
@@ -155,7 +159,7 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
                 )
                 if better is None:
                     facts = replace(outcome, notes=_notes(launch, attempt, outcome))
-                    yield Probe(process, facts, attempt, _where(launch))
+                    yield Probe(process, facts, attempt, launch)
                     process.finish()
                     return
                 fallback, attempt = attempt, better

@@ -28,13 +28,10 @@ from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.probe.protocol import Launch, ProbeDrift
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.drift import judge_drift
+from gatekeeper.rehearsal.history import history_remedy, run_history
 from gatekeeper.rehearsal.stage import Preparation, Ran, Stage, describe, open_stage
 from gatekeeper.rehearsal.stairway import Line, ancestors, walk
 from gatekeeper.rehearsal.variation import compare_runs
-
-# SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
-# table, object.
-_MISSING = ("3F000", "42703", "42883", "42P01", "42704")
 
 
 @dataclass(frozen=True)
@@ -73,11 +70,12 @@ def _rehearse(
     with contextlib.ExitStack() as stack:
         progress("Starting the project's environment")
         head = stack.enter_context(open_stage(server, script.preparation, script.head))
-        base_stage = _BaseStage(script, stack)
+        base_stage = _BaseStage(script, head, stack)
         progress("Running the history up to the base")
         databases, applied, ran = _run_base(script, head, base_stage)
         if ran is not None and ran.failure is not None:
-            return NotRehearsed(_base_failed(ran), is_failure=True, server=server.info)
+            reason = _base_failed(head, ran.failure)
+            return NotRehearsed(reason, is_failure=True, server=server.info)
         if ran is not None and not ran.has_moved:
             return _nothing_committed(script, head, databases, started)
         head.seed(databases)
@@ -116,8 +114,9 @@ def _rehearse(
 class _BaseStage:
     """The base's code, brought up when something first asks for it."""
 
-    def __init__(self, script: Script, stack: contextlib.ExitStack) -> None:
+    def __init__(self, script: Script, head: Stage, stack: contextlib.ExitStack) -> None:
         self._script = script
+        self._head = head
         self._stack = stack
         self._stage: Stage | None = None
 
@@ -125,7 +124,7 @@ class _BaseStage:
         if self._stage is None:
             script = self._script
             self._stage = self._stack.enter_context(
-                open_stage(script.server, script.preparation, script.base)
+                open_stage(script.server, self._head.preparation, script.base)
             )
         return self._stage
 
@@ -147,11 +146,11 @@ def _run_base(
         stage = head
         history = tuple(r for r in changes.head_history if r.revision not in new)
     wanted = not_stamped(script.preparation, history)
-    databases = head.new_databases()
-    ran = None
-    if wanted:
-        ran = stage.run(databases, wanted, Direction.UPGRADE, observe=None)
-    return databases, [r.revision for r in history], ran
+    applied = [r.revision for r in history]
+    if not wanted:
+        return head.new_databases(), applied, None
+    databases, ran = run_history(head, stage, wanted)
+    return databases, applied, ran
 
 
 def not_stamped(preparation: Preparation, history: Sequence[Revision]) -> tuple[Revision, ...]:
@@ -259,7 +258,8 @@ def _rehearsals(
             drift=drift[number],
             relations_before=before[number].relations,
             enums_before=before[number].enums,
-            project=stage.probe.facts.notes,
+            project=stage.notes,
+            learned=stage.learned,
             seconds=time.monotonic() - started,
             foreign_keys_before=before[number].foreign_keys,
             in_one_go=in_one_go[number],
@@ -269,19 +269,6 @@ def _rehearsals(
     )
 
 
-def _base_failed(ran: Ran) -> str:
-    assert ran.failure is not None
-    what = f"the history up to the base does not run: {describe(ran.failure)}."
-    return f"{what} {history_remedy(ran.failure)}"
-
-
-def history_remedy(failure: StepError) -> str:
-    """Return what to do where the history does not run on an empty database."""
-    if failure.sqlstate in _MISSING:
-        return (
-            "Where the first revisions expect a schema that something else made, give it "
-            "in the policy file: `project: {bootstrap: schema.sql, stamp: <revision>}`"
-        )
-    if failure.sqlstate is None:
-        return "Give what the code needs in the policy file: `project: {env: {NAME: …}}`"
-    return "`alembic upgrade` on an empty database fails in the same way: correct the revision"
+def _base_failed(stage: Stage, failure: StepError) -> str:
+    what = f"the history up to the base does not run: {describe(failure)}."
+    return f"{what} {history_remedy(stage, failure)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gatekeeper.model import Direction, Outcome, Revision, Step, StepError
+from gatekeeper.model import Direction, Learned, Outcome, Revision, Step, StepError
 from gatekeeper.postgres.databases import Database, create_database, drop_database
 from gatekeeper.postgres.observation import (
     OBSERVE,
@@ -89,6 +89,7 @@ class Stage:
     _unused: tuple[Database, ...] = field(default=(), repr=False)
     _left_open: dict[str, Connection] = field(default_factory=dict, repr=False)
     _version_tables: set[str] = field(default_factory=set, repr=False)
+    added_extensions: tuple[str, ...] = ()
 
     @property
     def origins(self) -> tuple[Origin, ...]:
@@ -104,6 +105,30 @@ class Stage:
     def probe(self) -> Probe:
         assert self._probe is not None
         return self._probe
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the project was run, one line each; the first is its interpreter's."""
+        added = (f"the history needs the extension {e}: made" for e in self.added_extensions)
+        return (*self.probe.facts.notes, *added)
+
+    @property
+    def learned(self) -> Learned:
+        return replace(self.probe.learned, extensions=self.added_extensions)
+
+    def can_add(self, extension: str) -> bool:
+        """Whether the server offers an extension that the databases do not have yet."""
+        query = "SELECT FROM pg_catalog.pg_available_extensions WHERE name = %s"
+        return extension not in self.preparation.extensions and bool(
+            self.server.administer(query, extension)
+        )
+
+    def add_extension(self, extension: str) -> None:
+        """Let every database from now on have the extension, as if the policy said so."""
+        self.added_extensions = (*self.added_extensions, extension)
+        there = self.preparation.extensions
+        self.preparation = replace(self.preparation, extensions=(*there, extension))
+        self._unused = ()
 
     def new_databases(self) -> Databases:
         """Return empty, prepared databases; they last as long as the stage."""

@@ -282,6 +282,8 @@ def _rehearsal(
         parts = [_revision(r, rehearsal, room) for r in shown]
         if rehearsal.project:
             parts.append("How the project was run: " + gfm.inline("; ".join(rehearsal.project)))
+        if report.to_save is not None:
+            parts.append(f"{words.TO_SAVE}\n\n{gfm.fence(report.to_save.rstrip(), 'yaml')}")
         title = "Per revision: statements, locks, rewrites, rows, time"
         blocks.append(gfm.folded(title, "\n\n".join(parts)))
     if len(shown) < len(rehearsal.revisions):

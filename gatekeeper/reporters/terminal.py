@@ -85,6 +85,8 @@ def _print_report(console: Console, report: Report, context: RenderContext) -> N
         _print_rows(console, [row for row in rows if row.finding is None])
     if isinstance(report.rehearsal, Rehearsal):
         _print_revisions(console, report, report.rehearsal)
+    if report.to_save is not None:
+        _print_block(console, report.to_save)
     console.print(code_text(words.where(report, context.head_sha)), style="dim")
     if context.waiver_url is not None and report.verdict is Verdict.FAIL:
         console.print(Text(f"How to waive a finding: {context.waiver_url}"), soft_wrap=True)
@@ -118,6 +120,13 @@ def print_remedy(console: Console, remedy: str) -> None:
             continue
         for line in block.text.split("\n"):  # never wrapped: it is there to be copied
             console.print(Text(" " * (_INDENT + 4) + line, style="cyan"), soft_wrap=True)
+
+
+def _print_block(console: Console, block: str) -> None:
+    console.print(code_text(words.TO_SAVE))
+    for line in block.splitlines():  # never wrapped: it is there to be copied
+        console.print(Text(" " * _INDENT + words.visible(line), style="cyan"), soft_wrap=True)
+    console.print()
 
 
 def _print_rows(console: Console, rows: list[Row]) -> None:

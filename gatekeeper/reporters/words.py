@@ -53,6 +53,11 @@ _INVISIBLE = re.compile(
 
 # --- Text ----------------------------------------------------------------------------
 
+TO_SAVE = (
+    "With this in `.gatekeeper.yml` the project starts at the first attempt; `gatekeeper check "
+    "--save` puts it there:"
+)
+
 
 def visible(text: str) -> str:
     """Return the text with what a reader would not see written out, such as `\\u202e`."""

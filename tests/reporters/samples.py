@@ -193,6 +193,8 @@ def story() -> Report:
             rehearsed, drift=NO_METADATA, project=("Python 3.12 of .venv", "SECRET_KEY was set")
         ),
         findings=_STORY_FINDINGS,
+        to_save="project:\n  env:\n    SECRET_KEY: Dummy0Dummy0\n"
+        '    DATABASE_URL: "{database_url}"\n',
         checks=results(_STORY_FINDINGS, {"model-drift": NO_METADATA.reason}),
         attestations=(
             Attestation("rollback-plan", "Rollback plan documented", ("staging",)),

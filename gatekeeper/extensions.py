@@ -1,0 +1,46 @@
+"""Which PostgreSQL extension an error asks for, by the object that it does not find. No I/O.
+
+Sources: PostgreSQL manual, appendix F; the manuals of pgvector and PostGIS.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gatekeeper.model import StepError
+
+# SQLSTATEs of a name that is not there: object (types, operator classes), function.
+_MISSING = ("42704", "42883")
+
+# The object as the error names it, without its schema → the extension.
+_OBJECTS = (
+    (r'type "(?:\w+\.)?(?:vector|halfvec|sparsevec)(?:\[\])?"', "vector"),
+    (r'operator class "(?:\w+\.)?(?:vector|halfvec|sparsevec|bit)_\w+_ops"', "vector"),
+    (r'access method "(?:hnsw|ivfflat)"', "vector"),
+    (r'type "(?:\w+\.)?citext(?:\[\])?"', "citext"),
+    (r'type "(?:\w+\.)?hstore(?:\[\])?"', "hstore"),
+    (r'type "(?:\w+\.)?(?:ltree|lquery|ltxtquery)(?:\[\])?"', "ltree"),
+    (r'type "(?:\w+\.)?cube(?:\[\])?"', "cube"),
+    (r'type "(?:\w+\.)?(?:geometry|geography|box2d|box3d)(?:\[\])?"', "postgis"),
+    (r"function (?:\w+\.)?st_\w+\(", "postgis"),
+    (r'operator class "(?:\w+\.)?gi(?:n|st)_trgm_ops"', "pg_trgm"),
+    (r"function (?:\w+\.)?(?:word_)?similarity\(|function (?:\w+\.)?show_trgm\(", "pg_trgm"),
+    (r"function (?:\w+\.)?uuid_(?:generate_v\w+|ns_\w+|nil)\(", "uuid-ossp"),
+    (r"function (?:\w+\.)?(?:crypt|gen_salt|gen_random_bytes|digest|hmac|pgp_\w+)\(", "pgcrypto"),
+    (r"function (?:\w+\.)?unaccent\(", "unaccent"),
+    (r'text search dictionary "(?:\w+\.)?unaccent"', "unaccent"),
+    (r"function (?:\w+\.)?(?:levenshtein|soundex|d?metaphone)\(", "fuzzystrmatch"),
+    (r"function (?:\w+\.)?crosstab\(", "tablefunc"),
+    (r'operator class "(?:\w+\.)?gi(?:n|st)__int\w*_ops"', "intarray"),
+    (r'no default operator class for access method "gist"', "btree_gist"),
+    (r'no default operator class for access method "gin"', "btree_gin"),
+)
+
+
+def extension_of(error: StepError) -> str | None:
+    """Return the extension whose object an error does not find, None where none is known."""
+    if error.sqlstate not in _MISSING:
+        return None
+    first_line = error.message.partition("\n")[0]
+    found = (name for pattern, name in _OBJECTS if re.search(pattern, first_line, re.IGNORECASE))
+    return next(found, None)

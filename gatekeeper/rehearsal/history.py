@@ -1,0 +1,53 @@
+"""A new database, brought up through a history that production has run already.
+
+What that history expects of the database and never makes, such as an extension that an
+administrator installed, is in production. For new revisions this holds nothing: what
+they lack, production lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gatekeeper.extensions import extension_of
+from gatekeeper.model import Direction, Revision, StepError
+from gatekeeper.rehearsal.databases import Databases
+from gatekeeper.rehearsal.stage import Ran, Stage
+
+History = tuple[Databases, Ran]
+
+# SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
+# table, object.
+_MISSING = ("3F000", "42703", "42883", "42P01", "42704")
+
+
+def run_history(made_by: Stage, run_by: Stage, revisions: Sequence[Revision]) -> History:
+    """Return databases at the end of the history; extensions that it names are made."""
+    while True:
+        databases = made_by.new_databases()
+        ran = run_by.run(databases, revisions, Direction.UPGRADE, observe=None)
+        extension = None if ran.failure is None else extension_of(ran.failure)
+        if extension is None or not made_by.can_add(extension):
+            return databases, ran
+        made_by.drop(databases)
+        made_by.add_extension(extension)
+
+
+def history_remedy(stage: Stage, failure: StepError) -> str:
+    """Return what to do where the history does not run on an empty database."""
+    extension = extension_of(failure)
+    if extension is not None and extension not in stage.preparation.extensions:
+        return (
+            f"Production's database has the extension `{extension}` already, and the server "
+            f"of the rehearsal (PostgreSQL {stage.server.info.version}, "
+            f"{stage.server.info.source.value}) lacks it: give `--database-url` a server that "
+            f"has it, and in the policy file: `project: {{extensions: [{extension}]}}`"
+        )
+    if failure.sqlstate in _MISSING:
+        return (
+            "Where the first revisions expect a schema that something else made, give it "
+            "in the policy file: `project: {bootstrap: schema.sql, stamp: <revision>}`"
+        )
+    if failure.sqlstate is None:
+        return "Give what the code needs in the policy file: `project: {env: {NAME: …}}`"
+    return "`alembic upgrade` on an empty database fails in the same way: correct the revision"

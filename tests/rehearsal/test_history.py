@@ -1,0 +1,91 @@
+"""Extensions that production's history has and a new database has not."""
+
+from __future__ import annotations
+
+import pytest
+
+from gatekeeper.model import Learned, NotRehearsed
+from tests.live import check_change, finding_lines, live_revision, rehearsal_of
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+V = "migrations/versions"
+CITEXT = 'op.execute("CREATE TABLE users (id int, email citext)")'
+TRIGRAM = 'op.execute("CREATE INDEX ix ON users USING gin ((email::text) gin_trgm_ops)")'
+GEOMETRY = 'op.execute("CREATE TABLE places (at geometry)")'
+DROP = 'op.execute("DROP TABLE users")'
+
+
+def test_an_extension_of_the_base_is_made_and_told(server, tmp_path):
+    report = check_change(
+        tmp_path,
+        server,
+        {
+            f"{V}/a001.py": live_revision("a001", None, CITEXT, DROP),
+            f"{V}/a002.py": live_revision("a002", "a001", TRIGRAM, "op.execute('DROP INDEX ix')"),
+        },
+        {
+            f"{V}/b001.py": live_revision(
+                "b001", "a002", 'op.execute("CREATE TABLE t (c citext)")', 'op.drop_table("t")'
+            )
+        },
+    )
+    rehearsal = rehearsal_of(report)
+    assert rehearsal.project[-2:] == (
+        "the history needs the extension citext: made",
+        "the history needs the extension pg_trgm: made",
+    )
+    assert rehearsal.learned == Learned(extensions=("citext", "pg_trgm"))
+    assert report.to_save == "project:\n  extensions: [citext, pg_trgm]\n"
+    assert finding_lines(report) == []
+
+
+def test_an_extension_that_the_base_lacks_is_made_on_the_bases_own_code_too(server, tmp_path):
+    """A changed revision: the base's code runs the base."""
+    report = check_change(
+        tmp_path,
+        server,
+        {f"{V}/a001.py": live_revision("a001", None, CITEXT, DROP)},
+        {
+            f"{V}/a001.py": live_revision("a001", None, CITEXT + "  # changed\npass\n1", DROP),
+            f"{V}/b001.py": live_revision(
+                "b001", "a001", 'op.execute("CREATE TABLE t (c citext)")', 'op.drop_table("t")'
+            ),
+        },
+    )
+    assert rehearsal_of(report).learned == Learned(extensions=("citext",))
+
+
+def test_an_extension_that_a_new_revision_lacks_is_not_made(server, tmp_path):
+    report = check_change(
+        tmp_path,
+        server,
+        {f"{V}/a001.py": live_revision("a001", None)},
+        {f"{V}/b001.py": live_revision("b001", "a001", CITEXT, DROP)},
+    )
+    assert rehearsal_of(report).learned == Learned()
+    assert finding_lines(report) == [("upgrade-fails", "b001", 12)]
+    assert report.findings[0].remedy == (
+        "Make the extension in this revision or one before it: "
+        "`op.execute('CREATE EXTENSION IF NOT EXISTS \"citext\"')`. Where production has it "
+        "already, name it in the policy file: `project: {extensions: [citext]}`"
+    )
+
+
+def test_an_extension_that_the_server_lacks_is_named(server, tmp_path):
+    offered = server.administer("SELECT FROM pg_available_extensions WHERE name = 'postgis'")
+    if offered:
+        pytest.skip("this server has PostGIS")
+    report = check_change(
+        tmp_path,
+        server,
+        {f"{V}/a001.py": live_revision("a001", None, GEOMETRY)},
+        {f"{V}/b001.py": live_revision("b001", "a001")},
+    )
+    assert isinstance(report.rehearsal, NotRehearsed)
+    info = server.info
+    assert report.rehearsal.reason.endswith(
+        "Production's database has the extension `postgis` already, and the server of the "
+        f"rehearsal (PostgreSQL {info.version}, service) lacks it: give `--database-url` a "
+        "server that has it, and in the policy file: `project: {extensions: [postgis]}`"
+    )
