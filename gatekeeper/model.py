@@ -201,7 +201,8 @@ class StepError:
     """The first error of a step, as PostgreSQL or Python raised it.
 
     `sqlstate` is PostgreSQL's five-character code (manual, appendix A); None for an error
-    that did not come from the server.
+    that did not come from the server. `relation` and `constraint` are what the server says
+    it is about, where it does.
     """
 
     type: str
@@ -210,6 +211,8 @@ class StepError:
     sql: str | None
     path: str | None
     line: int | None
+    relation: str | None = None
+    constraint: str | None = None
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ from gatekeeper.checks.observed import (
     stairways,
     tell_unfinished,
 )
-from gatekeeper.checks.paste import autocommit_block, block
+from gatekeeper.checks.paste import autocommit_block, block, execute, quote_name
 from gatekeeper.checks.undo import undo
 from gatekeeper.model import (
     Check,
@@ -97,7 +97,32 @@ def _at_reupgrade(rehearsed: RehearsedRevision) -> Finding:
     if left:
         forgotten = join_some([f"{each.object_type} `{each.name}`" for each in left])
         message += f". Its downgrade left {forgotten}"
+    if (rows := _tell_rows(step)) is not None:
+        message += f". {rows}"
     return at_error(CHECK, rehearsed.revision, step, message, _remedy(step, left))
+
+
+# SQLSTATEs of constraints that rows break, and of those that one row more breaks.
+_BROKEN = ("23502", "23503", "23514")
+_REPEATED = ("23505", "23P01")
+
+
+def _tell_rows(step: Step) -> str | None:
+    """Say which rows stopped the second upgrade, None where it was something else.
+
+    The first one met the same constraint, and no row that breaks it.
+    """
+    error = step.error
+    if error is None or error.sqlstate not in (*_BROKEN, *_REPEATED):
+        return None
+    if (error.relation or "").startswith("pg_catalog."):
+        return None  # a type or table that is there already, made by two at a time
+    rows = "rows" if error.relation is None else f"rows in `{error.relation}`"
+    if error.sqlstate in _REPEATED:
+        broken = "" if error.constraint is None else f" that break `{error.constraint}`"
+        return f"Its downgrade left {rows}{broken}"
+    what = "" if error.constraint is None else f": they break `{error.constraint}`"
+    return f"Its downgrade left other {rows} than there were before{what}"
 
 
 def _remedy(step: Step, left: list[Difference]) -> str:
@@ -109,6 +134,12 @@ def _remedy(step: Step, left: list[Difference]) -> str:
         )
     if drops := undo(left):
         return f"Add to the end of `downgrade()`:\n\n{block(drops)}"
+    if step.error is not None and step.error.sqlstate in _REPEATED:
+        rows = execute(f"DELETE FROM {quote_name(step.error.relation or 'the_table')} WHERE …")
+        return (
+            "Delete in `downgrade()` the rows that `upgrade()` inserts, or let `upgrade()` accept "
+            f"those that are there (`INSERT … ON CONFLICT DO NOTHING`):\n\n    {rows}"
+        )
     return (
         "Let `downgrade()` remove everything that `upgrade()` makes, rows included, so that "
         "`upgrade()` finds what it found the first time."

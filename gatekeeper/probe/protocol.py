@@ -457,6 +457,8 @@ def read_error(entry: object) -> StepError | None:
         sql=optional(message, "sql", str),
         path=optional(message, "path", str),
         line=optional(message, "line", int),
+        relation=optional(message, "relation", str),
+        constraint=optional(message, "constraint", str),
     )
 
 

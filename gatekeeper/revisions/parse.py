@@ -177,9 +177,11 @@ def _body(statements: list[ast.stmt]) -> Body:
         match node:
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 continue
+            case ast.Assign(value=ast.Constant()):  # `msg = "…"`, and the next line raises it
+                continue
             case ast.Return(value=None) | ast.Return(value=ast.Constant(value=None)):
                 return Body.EMPTY
-            case ast.Raise():
+            case ast.Raise() | ast.Assert(test=ast.Constant(value=False | None | 0)):
                 return Body.RAISES
             case _:
                 return Body.CODE

@@ -11,6 +11,7 @@ from gatekeeper.model import (
     Finding,
     Outcome,
     RehearsedRevision,
+    Step,
     StepError,
 )
 from tests.build import a_rehearsal, a_rehearsed, a_step
@@ -25,6 +26,15 @@ ERROR = StepError(
     16,
 )
 FAILED = a_step("b002", outcome=Outcome.FAILED, error=ERROR)
+
+
+def refused(sqlstate: str, relation: str | None, constraint: str | None) -> Step:
+    """Return a second upgrade that a constraint stopped."""
+    path = "migrations/versions/b002.py"
+    error = StepError("Error", "refused", sqlstate, "INSERT", path, 16, relation, constraint)
+    return a_step("b002", outcome=Outcome.FAILED, error=error)
+
+
 TYPE_LEFT = Difference(DifferenceKind.LEFT, "type", "public.parcelsize")
 COLUMN_MISSING = Difference(DifferenceKind.MISSING, "column", "public.orders.note")
 
@@ -65,7 +75,42 @@ def test_clean(rehearsed: RehearsedRevision, skipped: list[str]) -> None:
                 "exists",
                 16,
             ),
+            id="neither schema nor rows tell why",
+        ),
+        pytest.param(
+            a_rehearsed(reupgrade=refused("23505", "public.t", "t_pkey")),
+            a_finding(
+                "reupgrade-fails",
+                "The second upgrade of `b002` failed: Error: refused. Its downgrade left rows in "
+                "`public.t` that break `t_pkey`",
+                16,
+            ),
             id="rows are left",
+        ),
+        pytest.param(
+            a_rehearsed(reupgrade=refused("23505", None, None), round_trip=(TYPE_LEFT,)),
+            a_finding(
+                "reupgrade-fails",
+                "The second upgrade of `b002` failed: Error: refused. Its downgrade left type "
+                "`public.parcelsize`. Its downgrade left rows",
+                16,
+            ),
+            id="rows are left, and more",
+        ),
+        pytest.param(
+            a_rehearsed(reupgrade=refused("23502", "public.t", None)),
+            a_finding(
+                "reupgrade-fails",
+                "The second upgrade of `b002` failed: Error: refused. Its downgrade left other "
+                "rows in `public.t` than there were before",
+                16,
+            ),
+            id="rows were changed",
+        ),
+        pytest.param(
+            a_rehearsed(reupgrade=refused("23505", "pg_catalog.pg_type", "pg_type_typname")),
+            a_finding("reupgrade-fails", "The second upgrade of `b002` failed: Error: refused", 16),
+            id="rows of the catalog",
         ),
     ],
 )
@@ -88,4 +133,13 @@ def test_the_remedy_accepts_a_label_that_stays() -> None:
         "PostgreSQL cannot remove a label, so let the upgrade accept one that is there:\n\n"
         "    with op.get_context().autocommit_block():\n"
         "        op.execute(\"ALTER TYPE mood ADD VALUE IF NOT EXISTS 'meh' AFTER 'ok'\")"
+    ]
+
+
+def test_the_remedy_deletes_the_rows_that_are_left() -> None:
+    rehearsed = a_rehearsed(reupgrade=refused("23505", "public.t", "t_pkey"))
+    assert remedies(reupgrade_fails, adding(), a_rehearsal(rehearsed)) == [
+        "Delete in `downgrade()` the rows that `upgrade()` inserts, or let `upgrade()` accept "
+        "those that are there (`INSERT … ON CONFLICT DO NOTHING`):\n\n"
+        '    op.execute("DELETE FROM public.t WHERE …")'
     ]

@@ -115,6 +115,15 @@ def test_identifiers(text: str, fields: dict[str, object]) -> None:
             Function(3, 6, Body.RAISES),
         ),
         (
+            "def downgrade():\n    msg = 'no'\n    raise RuntimeError(msg)\n",
+            Function(3, 5, Body.RAISES),
+        ),
+        ("def downgrade():\n    raise E('no') from None\n", Function(3, 4, Body.RAISES)),
+        ("def downgrade():\n    assert False, 'no'\n", Function(3, 4, Body.RAISES)),
+        ("def downgrade():\n    assert op.get_bind()\n", Function(3, 4, Body.CODE)),
+        ("def downgrade():\n    x = 1\n", Function(3, 4, Body.EMPTY)),
+        ("def downgrade():\n    x = op.drop_table('t')\n", Function(3, 4, Body.CODE)),
+        (
             "def downgrade():\n    op.drop_table('t')\n    raise RuntimeError\n",
             Function(3, 5, Body.CODE),
         ),

@@ -45,6 +45,24 @@ def sqlstate_of(error: BaseException) -> str | None:
     return None
 
 
+PG8000 = {"table": "t", "constraint": "n", "schema": "s"}  # fields of the server's answer
+
+
+def told_of(error: BaseException, what: str) -> str | None:
+    """Return the table (with its schema) or constraint that the server names, if it does."""
+    diagnosis = getattr(error, "diag", error)  # psycopg's; asyncpg has it on the error
+    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+
+    def read(name: str) -> str | None:
+        value = getattr(diagnosis, name + "_name", None) or details.get(PG8000[name])
+        return value if isinstance(value, str) else None
+
+    name, schema = read(what), read("schema")
+    if what != "table" or name is None or schema is None:
+        return name
+    return schema + "." + name
+
+
 def is_clean_exit(error: BaseException) -> bool:
     """Tell an env.py that ends with `sys.exit()` from one that fails."""
     return isinstance(error, SystemExit) and error.code in (None, 0)

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from .answers import Answers
-from .failures import Failure, sqlstate_of
+from .failures import Failure, sqlstate_of, told_of
 from .installed import sqlalchemy_version
 from .places import Places
 from .redirection import database_of
@@ -259,6 +259,8 @@ class Watch:
             "type": type(original).__name__,
             "message": str(original).strip()[:MESSAGE_KEPT],
             "sqlstate": sqlstate_of(original),
+            "relation": told_of(original, "table"),
+            "constraint": told_of(original, "constraint"),
             "sql": None if sql is None else str(sql)[:SQL_KEPT],
             "path": None if place is None else self.places.relative(place[0]),
             "line": None if place is None else place[1],
