@@ -18,6 +18,9 @@ from typing import Any
 
 from gatekeeper.errors import DatabaseError
 
+# The setting of a database in which a run notes the roles that it has made.
+NOTE = "gatekeeper.roles"
+
 Administer = Callable[..., list[tuple[Any, ...]]]
 
 # A row of a shared catalog: the catalog's name and the row as JSON.
@@ -72,10 +75,11 @@ INSERT INTO pg_catalog.{catalog} SELECT r.* FROM pg_catalog.unnest(%s) line,
 class Roles:
     """Whose roles the server has at this moment, and those that are put away.
 
-    `prefix` begins the names of this run's databases, and `owner` is the role that a
-    restricted run makes its migrations as. `ours` are the roles that this run made, None
-    on a server of our own: there all are. `unclear` names those that came up while a
-    migration ran and that nothing tied to it.
+    `prefix` begins the names of this run's databases, and `owner` is the role that
+    restricted migrations run as. `ours` are the roles that migrations of this run made,
+    None on a server of our own: there all are. All databases have those of them that
+    were `adopted`. `unclear` names roles that came up while a migration ran and that
+    nothing ties to it.
     """
 
     prefix: str
@@ -83,6 +87,7 @@ class Roles:
     is_superuser: bool = True
     ours: set[int] | None = None
     others: set[int] = field(default_factory=set)
+    adopted: set[int] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
     in_use: str | None = None
     _first: frozenset[Row] | None = field(default=None, repr=False)
@@ -100,7 +105,7 @@ class Roles:
             self._refuse_made()
             self.in_use = database
             return
-        found = self._read(administer)
+        found = self._read(administer, self.ours)
         if self._first is None:
             self._first = _of(found)
         if self.in_use is not None:
@@ -113,7 +118,7 @@ class Roles:
         """Give a clone the roles of its template, which is in use."""
         if not self.is_superuser:
             return
-        found = self._read(administer)
+        found = self._read(administer, self.ours)
         self._put_away[clone] = _of(found, clone)
         # CREATE DATABASE has written down what the clone depends on.
         self._swap(administer, found.get(clone, frozenset()), frozenset())
@@ -136,27 +141,48 @@ class Roles:
         if self.in_use == database:
             self.in_use = None
 
-    def claim(self, administer: Administer, texts: Iterable[str]) -> bool:
-        """Find out which new roles are of what has just run, and return whether any is.
+    def claim(self, administer: Administer, texts: Iterable[str]) -> None:
+        """Find out which new roles are the doing of what has just run.
 
-        `texts` are the statements that were seen.
+        `texts` are the statements that succeeded. A role that they name or that is used in
+        databases of this run is ours, unless it is used elsewhere as well.
         """
         if self.ours is None:
-            return False
+            return
         new = self._find_new(administer)
         if not new:
-            return False
+            return
         text = "\n".join(texts)
-        used = self._used_here_alone(administer, new)
-        claimed = {
-            oid
-            for oid, name in new.items()
-            if oid in used or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
-        }
-        self.ours |= claimed
-        self.others |= new.keys() - claimed
-        self.unclear |= {name for oid, name in new.items() if oid not in claimed}
-        return bool(claimed)
+        here, elsewhere = self._find_users(administer, new)
+        for oid, name in new.items():
+            is_named = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
+            if oid not in elsewhere and (oid in here or is_named):
+                self.ours.add(oid)
+            else:
+                self.others.add(oid)
+                self.unclear.add(name)
+        self._note(administer)
+
+    def adopt(self, administer: Administer, name: str) -> None:
+        """Give a role that was just made to all databases of this run."""
+        ((oid,),) = administer(
+            "SELECT oid::bigint FROM pg_catalog.pg_roles WHERE rolname = %s", name
+        )
+        if self.ours is not None:
+            self.ours.add(oid)
+            self.adopted.add(oid)
+            self._note(administer)
+        if self._first is not None:
+            rows = _of(self._read(administer, [oid]))
+            self._first |= rows
+            for database in self._put_away:
+                self._put_away[database] |= rows
+
+    def _note(self, administer: Administer) -> None:
+        """Write down whose the roles are, for the next run should this one be killed."""
+        if self.ours and self.in_use is not None and self.is_superuser:
+            oids = ",".join(map(str, sorted(self.ours)))
+            administer(f'ALTER DATABASE "{self.in_use}" SET {NOTE} = %s', oids)
 
     def list_made(self, administer: Administer) -> list[str]:
         """Return the names of the roles that this run made and that are there."""
@@ -182,22 +208,24 @@ class Roles:
             )
         )
 
-    def _used_here_alone(self, administer: Administer, oids: Collection[int]) -> set[int]:
-        """Return the roles that own or may do something in databases of this run alone."""
+    def _find_users(
+        self, administer: Administer, oids: Collection[int]
+    ) -> tuple[set[int], set[int]]:
+        """Return the roles that own or may do something in databases of this run, in others."""
         rows = administer(
-            "SELECT d.refobjid::bigint FROM pg_catalog.pg_shdepend d"
-            " LEFT JOIN pg_catalog.pg_database b ON b.oid = d.dbid"
+            "SELECT DISTINCT d.refobjid::bigint, pg_catalog.starts_with(b.datname, %s)"
+            " FROM pg_catalog.pg_shdepend d JOIN pg_catalog.pg_database b ON b.oid = CASE"
+            " WHEN d.dbid <> 0 THEN d.dbid"
+            " WHEN d.classid = 'pg_catalog.pg_database'::regclass THEN d.objid END"
             " WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass"
-            " AND d.refobjid = ANY (%s::oid[]) GROUP BY 1"
-            " HAVING pg_catalog.bool_and(coalesce("
-            "pg_catalog.starts_with(b.datname, %s), false))",
-            list(oids),
+            " AND d.refobjid = ANY (%s::oid[])",
             self.prefix,
+            list(oids),
         )
-        return {oid for (oid,) in rows}
+        return {oid for oid, ours in rows if ours}, {oid for oid, ours in rows if not ours}
 
     def _refuse_made(self) -> None:
-        if self.ours:
+        if self.ours and not self.ours <= self.adopted:
             raise DatabaseError(
                 "the migrations make roles; to take them back between two passes needs a "
                 "superuser, which the role of `--database-url` is not",
@@ -205,13 +233,15 @@ class Roles:
                 "gatekeeper's own needs nothing.",
             )
 
-    def _read(self, administer: Administer) -> Mapping[str | None, frozenset[Row]]:
-        """Return the rows of our roles by the database that they belong to."""
-        if self.ours is not None and not self.ours:
+    def _read(
+        self, administer: Administer, roles: Collection[int] | None
+    ) -> Mapping[str | None, frozenset[Row]]:
+        """Return the rows of roles, None for all, by the database that they belong to."""
+        if roles is not None and not roles:
             return {}
-        ours = None if self.ours is None else sorted(self.ours)
+        oids = None if roles is None else sorted(roles)
         found: dict[str | None, set[Row]] = {}
-        for catalog, line, database in administer(_READ, ours, self.prefix, self.owner):
+        for catalog, line, database in administer(_READ, oids, self.prefix, self.owner):
             found.setdefault(database, set()).add((catalog, line))
         return {database: frozenset(rows) for database, rows in found.items()}
 

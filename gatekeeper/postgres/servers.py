@@ -29,7 +29,7 @@ from gatekeeper.postgres.installations import (
     choose_installation,
     find_installations,
 )
-from gatekeeper.postgres.roles import Roles
+from gatekeeper.postgres.roles import NOTE, Roles
 
 DATABASE_PREFIX = "gatekeeper_"
 
@@ -114,6 +114,11 @@ class Server:
     def claim_roles(self, texts: Iterable[str]) -> None:
         """Take note of the roles that statements have made on a server that others use too."""
         self.roles.claim(self.administer, texts)
+
+    def make_role(self, name: str, options: str = "NOLOGIN") -> None:
+        """Make a role that all databases of this run have; it is dropped with the run."""
+        self.administer(f"CREATE ROLE {quote(self, name)} {options}")
+        self.roles.adopt(self.administer, name)
 
     def next_database_name(self) -> str:
         """Return a name that no other database of this server has."""
@@ -224,7 +229,7 @@ def start_server(
 def _use_service(database_url: str) -> Iterator[Server]:
     server = _reach_service(database_url)
     try:
-        _sweep_databases(server)
+        _sweep(server)
         yield server
         _drop_databases(server, f"{DATABASE_PREFIX}{server.run_id}_")
         drop_roles(server)
@@ -343,21 +348,46 @@ def _connect_when_started(server: Server) -> Connection:
         time.sleep(0.1)
 
 
-def _sweep_databases(server: Server) -> None:
-    """Drop the databases that killed runs have left on the server."""
+def _sweep(server: Server) -> None:
+    """Drop the databases that killed runs have left on the server, and their roles."""
     # The databases first: a run connects before it creates one.
     names = _list_databases(server, DATABASE_PREFIX)
+    owners = server.administer(
+        "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname ~ '^gatekeeper_[0-9a-f]{12}_owner$'"
+    )
     rows = server.administer("SELECT DISTINCT application_name FROM pg_catalog.pg_stat_activity")
     alive = {application_name for (application_name,) in rows}
-    for name in names:
-        if name.rpartition("_")[0] not in alive:
-            # Another run may be sweeping the same one; what is left, the next run drops.
-            with contextlib.suppress(DatabaseError):
-                _drop(server, name)
+
+    def is_left(name: str) -> bool:
+        return name.rpartition("_")[0] not in alive
+
+    noted = _list_noted_roles(server, [name for name in names if is_left(name)])
+    for name in filter(is_left, names):
+        # Another run may be sweeping the same one; what is left, the next run drops.
+        with contextlib.suppress(DatabaseError):
+            _drop(server, name)
+    for name in (*noted, *(owner for (owner,) in owners if is_left(owner))):
+        with contextlib.suppress(DatabaseError):
+            server.administer(f"DROP ROLE IF EXISTS {quote(server, name)}")
+
+
+def _list_noted_roles(server: Server, databases: Collection[str]) -> list[str]:
+    """Return the roles of which runs have noted in their databases that they made them."""
+    rows = server.administer(
+        "SELECT r.rolname FROM pg_catalog.pg_database d"
+        " JOIN pg_catalog.pg_db_role_setting s ON s.setdatabase = d.oid AND s.setrole = 0,"
+        " pg_catalog.unnest(s.setconfig) setting, pg_catalog.pg_roles r"
+        " WHERE d.datname = ANY (%s) AND pg_catalog.split_part(setting, '=', 1) = %s"
+        " AND r.oid::text = ANY (pg_catalog.string_to_array("
+        "pg_catalog.split_part(setting, '=', 2), ','))",
+        list(databases),
+        NOTE,
+    )
+    return [name for (name,) in rows]
 
 
 def drop_roles(server: Server) -> tuple[str, ...]:
-    """Drop the roles that this run made; return those that cannot be, with the reason.
+    """Drop the roles that this run made; return what there is to say of others.
 
     The databases of the run are gone by then, and what the roles owned with them.
     """
@@ -367,6 +397,10 @@ def drop_roles(server: Server) -> tuple[str, ...]:
             server.administer(f"DROP ROLE IF EXISTS {quote(server, name)}")
         except DatabaseError as error:
             left.append(f"the role {name} is left on the server: {error.what}")
+    left += (
+        f"the role {name} came up on the server meanwhile and is left: it may be another's"
+        for name in sorted(server.roles.unclear)
+    )
     return tuple(left)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatekeeper.errors import DatabaseError, ProbeError
 from gatekeeper.model import (
@@ -23,7 +23,7 @@ from gatekeeper.model import (
     Step,
     StepError,
 )
-from gatekeeper.postgres.servers import Server
+from gatekeeper.postgres.servers import Server, drop_roles
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.probe.protocol import Launch, ProbeDrift
 from gatekeeper.rehearsal.databases import Databases
@@ -58,9 +58,13 @@ def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsals | No
         return NotRehearsed("no revision is new", is_failure=False)
     started = time.monotonic()
     try:
-        return _rehearse(script, progress, started)
+        rehearsals = _rehearse(script, progress, started)
+        left = drop_roles(script.server)
     except (ProbeError, DatabaseError) as error:
         return NotRehearsed(error.sentence, is_failure=True, server=script.server.info)
+    if left and not isinstance(rehearsals, NotRehearsed):
+        return tuple(replace(each, project=(*each.project, *left)) for each in rehearsals)
+    return rehearsals
 
 
 def _rehearse(

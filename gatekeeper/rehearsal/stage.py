@@ -175,8 +175,8 @@ class Stage:
             requested = [RequestedStep(r.revision, direction) for r in revisions]
             answer = self.probe.run(databases.target, requested, observe)
             answers = answer.each
-            sent = (s.sql for one in answers for step in one.steps for s in step.statements)
-            self.server.claim_roles(sent)
+            ran_well = (s for a in answers for p in a.steps for s in p.statements if not s.failed)
+            self.server.claim_roles(s.sql for s in ran_well)
             self._version_tables.update(t.name for one in answers for t in one.version_tables)
             not_started = _why_not_started(answers)
             steps = tuple(

@@ -1,0 +1,149 @@
+"""On a server that others use, only what this run made is treated as its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from gatekeeper.errors import DatabaseError
+from gatekeeper.model import ServerSource
+from gatekeeper.postgres.databases import Database, create_database
+from gatekeeper.postgres.servers import Server, drop_roles, open_server
+from tests.live import server_url
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.parametrize(
+        "server", [ServerSource.INSTALLED, ServerSource.EMBEDDED], indirect=True
+    ),
+]
+
+
+@pytest.fixture
+def service(server: Server) -> Iterator[Server]:
+    with open_server(server_url(server)) as service:
+        yield service
+
+
+def _execute(database: Database, sql: str) -> None:
+    with database.session() as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def _roles(server: Server) -> set[str]:
+    rows = server.administer("SELECT rolname FROM pg_roles WHERE rolname !~ '^(pg_|postgres$)'")
+    return {name for (name,) in rows}
+
+
+@contextlib.contextmanager
+def _role(server: Server, name: str, options: str = "") -> Iterator[None]:
+    server.administer(f"CREATE ROLE {name} {options}")
+    try:
+        yield
+    finally:
+        server.administer(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+@pytest.mark.parametrize(
+    ("sql", "seen"),
+    [
+        pytest.param("CREATE ROLE app", "CREATE ROLE app", id="named"),
+        pytest.param("CREATE ROLE app", "create role APP", id="named in capitals"),
+        pytest.param("CREATE ROLE app; CREATE SCHEMA s AUTHORIZATION app", "", id="used"),
+    ],
+)
+def test_a_role_of_this_run_is_dropped_at_its_end(server: Server, sql: str, seen: str) -> None:
+    with open_server(server_url(server)) as service:
+        _execute(create_database(service), sql)
+        service.claim_roles([seen])
+        assert _roles(server) == {"app"}
+    assert _roles(server) == set()
+
+
+@pytest.mark.parametrize("seen", ["", "CREATE ROLE apps", "CREATE ROLE my_app"])
+def test_a_role_that_nothing_ties_to_this_run_is_left_and_told(
+    service: Server, server: Server, seen: str
+) -> None:
+    database, other = create_database(service), create_database(service)
+    service.use_roles_of(database.name)
+    with _role(server, "app"):
+        service.claim_roles([seen])
+        service.use_roles_of(other.name)
+        assert drop_roles(service) == (
+            "the role app came up on the server meanwhile and is left: it may be another's",
+        )
+        assert _roles(server) == {"app"}
+
+
+def test_a_role_that_is_used_elsewhere_is_not_ours_though_it_is_named(
+    service: Server, server: Server
+) -> None:
+    service.use_roles_of(create_database(service).name)
+    with _role(server, "app"):
+        server.administer("CREATE SCHEMA s AUTHORIZATION app")
+        service.claim_roles(["CREATE ROLE app"])
+        assert service.roles.ours == set()
+
+
+def test_a_role_that_another_made_between_two_runs_is_not_told(
+    service: Server, server: Server
+) -> None:
+    with _role(server, "app"):
+        service.use_roles_of(create_database(service).name)
+        service.claim_roles(["GRANT x TO app"])
+        assert drop_roles(service) == ()
+
+
+def test_a_role_that_still_owns_something_elsewhere_is_told(server: Server) -> None:
+    with open_server(server_url(server)) as service:
+        _execute(create_database(service), "CREATE ROLE app")
+        service.claim_roles(["CREATE ROLE app"])
+        server.administer("CREATE SCHEMA s AUTHORIZATION app")
+        (told,) = drop_roles(service)
+        assert told.startswith("the role app is left on the server: ")
+    server.administer("DROP OWNED BY app; DROP ROLE app")
+
+
+def test_the_roles_of_killed_runs_are_swept_and_no_others(server: Server) -> None:
+    with _role(server, "others"), open_server(server_url(server)) as killed:
+        database = create_database(killed)
+        _execute(database, "CREATE ROLE app; GRANT USAGE ON SCHEMA public TO app, others")
+        killed.claim_roles(["CREATE ROLE app"])
+        killed.make_role(killed.roles.owner)
+        with open_server(server_url(server)):
+            assert _roles(server) == {"app", "others", killed.roles.owner}
+        killed.close()
+        with open_server(server_url(server)):
+            assert _roles(server) == {"others"}
+
+
+def test_a_role_for_all_databases_is_in_each(service: Server) -> None:
+    first, second = create_database(service), create_database(service)
+    _execute(first, "CREATE ROLE app")
+    service.claim_roles(["CREATE ROLE app"])
+    service.make_role("owner")
+    for database, roles in ((second, {"owner"}), (first, {"app", "owner"})):
+        service.use_roles_of(database.name)
+        assert _roles(service) == roles
+
+
+def test_without_a_superuser_roles_end_the_run(server: Server) -> None:
+    url = server_url(server).replace(f"postgres:{server.password}", "maker:secret")
+    with (
+        _role(server, "maker", "LOGIN CREATEDB CREATEROLE PASSWORD 'secret'"),
+        open_server(url) as service,
+    ):
+        service.make_role("everywhere")
+        database = create_database(service)
+        clone = create_database(service, database)
+        _execute(clone, "CREATE ROLE app")
+        service.claim_roles(["CREATE ROLE app"])
+        with pytest.raises(DatabaseError) as raised:
+            database.connect()
+        assert raised.value.what == (
+            "the migrations make roles; to take them back between two passes needs a "
+            "superuser, which the role of `--database-url` is not"
+        )
+    assert _roles(server) == set()
