@@ -392,6 +392,7 @@ class Rehearsal:
     policy file does not say yet. `in_one_go` is in what the
     deploy pass left another schema than the revisions one by one, where none of them varies.
     `env_not_run` is why the project's own env.py did not run, None where it did.
+    `is_restricted` says that they ran as a role which owns the database and may no more.
     """
 
     server: ServerInfo
@@ -404,6 +405,7 @@ class Rehearsal:
     project: tuple[str, ...] = ()
     seconds: float = 0.0
     foreign_keys_before: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
+    is_restricted: bool = False
     in_one_go: tuple[Difference, ...] = ()
     env_not_run: str | None = None
     learned: Learned = Learned()

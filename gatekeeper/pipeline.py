@@ -289,6 +289,7 @@ def read_preparation(
         bootstrap=_sql_file(root, settings.bootstrap, "bootstrap"),
         stamp=settings.stamp,
         seed=_sql_file(root, request.seed or settings.seed, "seed"),
+        is_restricted=settings.role == "restricted",
     )
 
 
@@ -381,7 +382,6 @@ def _refuse_unknown(settings: ProjectSettings) -> None:
     """Refuse what the policy format allows and this version cannot do."""
     unknown = {
         "hook": settings.hook is not None,
-        "role": settings.role not in (None, "owner"),
     }
     for name, is_set in unknown.items():
         if is_set:

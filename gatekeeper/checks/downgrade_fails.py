@@ -45,6 +45,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gatekeeper.checks.observed import at_error, raised, stairways, tell_unfinished
+from gatekeeper.checks.privileges import WHY, delegate, is_denied
 from gatekeeper.model import (
     Body,
     Check,
@@ -71,14 +72,16 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         elif function.body is Body.RAISES:
             yield Skipped(f"`{name}` refuses its downgrade on purpose", cause="refused")
         elif rehearsed.downgrade.outcome is Outcome.FAILED:
-            yield _at_downgrade(rehearsed)
+            yield _at_downgrade(context, rehearsed)
         elif (unfinished := tell_unfinished(rehearsed.downgrade)) is not None:
             yield unfinished
 
 
-def _at_downgrade(rehearsed: RehearsedRevision) -> Finding:
+def _at_downgrade(context: CheckContext, rehearsed: RehearsedRevision) -> Finding:
     step, name = rehearsed.downgrade, rehearsed.revision.revision
     message = f"The downgrade of `{name}` failed: {raised(step)}"
+    if is_denied(context, step):
+        return at_error(CHECK, rehearsed.revision, step, message + WHY, delegate(step))
     remedy = (
         f"Correct `downgrade()` until `alembic upgrade {name}` and `alembic downgrade -1` both "
         "pass; it undoes the upgrade's operations in the reverse order."

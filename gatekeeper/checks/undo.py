@@ -47,7 +47,11 @@ def undo(differences: Iterable[Difference]) -> tuple[str, ...]:
     left = [each for each in wanted if each.kind is DifferenceKind.LEFT]
     left.sort(key=lambda d: _ORDER.index(d.object_type) if d.object_type in _ORDER else -1)
     others = [each for each in wanted if each.kind is not DifferenceKind.LEFT]
+    roles = [quote_name(each.name) for each in left if each.object_type == "role"]
+    left = [each for each in left if each.object_type != "role"]
     calls = [*map(_remove, left), *map(_restore, others)]
+    for role in roles:  # which what is removed before may have been granted to
+        calls += execute(f"DROP OWNED BY {role}"), execute(f"DROP ROLE {role}")
     if len(calls) > _SHOWN:
         return (*calls[:_SHOWN], f"# and {len(calls) - _SHOWN} more")
     return tuple(calls)

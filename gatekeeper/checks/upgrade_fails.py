@@ -46,6 +46,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gatekeeper.checks.observed import at_error, find_upgrade, raised, tell_unfinished
+from gatekeeper.checks.privileges import WHY, delegate, is_denied
 from gatekeeper.extensions import extension_of
 from gatekeeper.model import (
     Basis,
@@ -73,9 +74,9 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         deploy = find_upgrade(context, revision)
         alone = context.rehearsal.of(revision.revision)
         if isinstance(deploy, Step) and deploy.outcome is Outcome.FAILED:
-            yield _at_deploy(revision, deploy, alone)
+            yield _at_deploy(context, revision, deploy, alone)
         elif alone is not None and alone.upgrade.outcome is Outcome.FAILED:
-            yield _at_upgrade(revision, alone.upgrade)
+            yield _at_upgrade(context, revision, alone.upgrade)
         elif isinstance(deploy, Skipped):
             yield deploy
         elif (unfinished := tell_unfinished(deploy)) is not None:
@@ -95,9 +96,11 @@ def _at_problem(problem: RevisionProblem) -> Finding:
     )
 
 
-def _at_deploy(revision: Revision, step: Step, alone: RehearsedRevision | None) -> Finding:
+def _at_deploy(
+    context: CheckContext, revision: Revision, step: Step, alone: RehearsedRevision | None
+) -> Finding:
     if alone is None or alone.upgrade.outcome is not Outcome.COMPLETED:
-        return _at_upgrade(revision, step)
+        return _at_upgrade(context, revision, step)
     message = (
         f"`{revision.revision}` failed when the new revisions ran in one go, though it runs "
         f"alone: {raised(step)}"
@@ -110,8 +113,10 @@ def _at_deploy(revision: Revision, step: Step, alone: RehearsedRevision | None) 
     return at_error(CHECK, revision, step, message, remedy)
 
 
-def _at_upgrade(revision: Revision, step: Step) -> Finding:
+def _at_upgrade(context: CheckContext, revision: Revision, step: Step) -> Finding:
     message = f"The upgrade of `{revision.revision}` failed: {raised(step)}"
+    if is_denied(context, step):
+        return at_error(CHECK, revision, step, message + WHY, delegate(step))
     return at_error(CHECK, revision, step, message, _remedy(step.error))
 
 

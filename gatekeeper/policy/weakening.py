@@ -3,7 +3,8 @@
 What it finds
 
 A change that lowers what its own policy asks: a check of less severity, an override that
-lowers a check for some revisions, an attestation taken away. Options of a check that are
+lowers a check for some revisions, an attestation taken away, migrations that no longer run
+as production's role (`project.role: restricted`). Options of a check that are
 altered are named too; whether they ask for less cannot be told. Compared is the policy at
 the base: `.gatekeeper.yml` with what it extends, `recommended` where there was none.
 
@@ -16,7 +17,7 @@ When it is fine
 
 Where those who answer for the database want it so, as in the first policy of a project
 that adopts gatekeeper. What becomes stricter is not found, nor is what the policy says of
-the project (all but `without_dependencies`) and its environments. A policy named by
+the project (all but `without_dependencies` and `role`) and its environments. A policy named by
 `--policy` and an audit are not compared.
 
 How to fix
@@ -229,6 +230,9 @@ def _of_project(base: Policy, head: Policy) -> Iterator[Weakening]:
     if head.project.without_dependencies and not base.project.without_dependencies:
         text = "the project's env.py and models need not run where the dependencies are missing"
         yield Weakening(text, ("project", "without_dependencies"))
+    before, after = base.project.role or "owner", head.project.role or "owner"
+    if before == "restricted" != after:
+        yield Weakening(f"`project.role`: {before} → {after}", ("project", "role"))
 
 
 # --- What an override comes to -------------------------------------------------------

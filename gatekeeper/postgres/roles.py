@@ -71,6 +71,14 @@ INSERT INTO pg_catalog.{catalog} SELECT r.* FROM pg_catalog.unnest(%s) line,
 """
 
 
+@dataclass(frozen=True)
+class Login:
+    """A role and what it logs in with."""
+
+    name: str
+    password: str = field(repr=False)
+
+
 @dataclass
 class Roles:
     """Whose roles the server has at this moment, and those that are put away.
@@ -83,7 +91,7 @@ class Roles:
     """
 
     prefix: str
-    owner: str
+    owner: Login
     is_superuser: bool = True
     ours: set[int] | None = None
     others: set[int] = field(default_factory=set)
@@ -241,7 +249,7 @@ class Roles:
             return {}
         oids = None if roles is None else sorted(roles)
         found: dict[str | None, set[Row]] = {}
-        for catalog, line, database in administer(_READ, oids, self.prefix, self.owner):
+        for catalog, line, database in administer(_READ, oids, self.prefix, self.owner.name):
             found.setdefault(database, set()).add((catalog, line))
         return {database: frozenset(rows) for database, rows in found.items()}
 

@@ -29,7 +29,7 @@ from gatekeeper.postgres.installations import (
     choose_installation,
     find_installations,
 )
-from gatekeeper.postgres.roles import NOTE, Roles
+from gatekeeper.postgres.roles import NOTE, Login, Roles
 
 DATABASE_PREFIX = "gatekeeper_"
 
@@ -270,7 +270,7 @@ def read_url(database_url: str, option: str) -> Server:
 
 def _roles_of_run(run_id: str, ours: set[int] | None) -> Roles:
     prefix = f"{DATABASE_PREFIX}{run_id}_"
-    return Roles(prefix, owner=f"{prefix}owner", ours=ours)
+    return Roles(prefix, Login(f"{prefix}owner", secrets.token_hex(16)), ours=ours)
 
 
 def _reach_service(database_url: str) -> Server:

@@ -39,8 +39,8 @@ def target_of(database: Database) -> Target:
     return Target(
         host=server.host,
         port=server.port,
-        user=server.user,
-        password=server.password,
+        user=server.user if database.owner is None else database.owner.name,
+        password=server.password if database.owner is None else database.owner.password,
         database=database.name,
         marker=database.marker,
         sslmode=server.parameters.get("sslmode"),

@@ -19,6 +19,7 @@ History = tuple[Databases, Ran]
 # SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
 # table, object.
 _MISSING = ("3F000", "42703", "42883", "42P01", "42704")
+_DENIED = "42501"  # insufficient_privilege
 
 
 def run_history(made_by: Stage, run_by: Stage, revisions: Sequence[Revision]) -> History:
@@ -47,6 +48,12 @@ def history_remedy(stage: Stage, failure: StepError) -> str:
         return (
             "Where the first revisions expect a schema that something else made, give it "
             "in the policy file: `project: {bootstrap: schema.sql, stamp: <revision>}`"
+        )
+    if failure.sqlstate == _DENIED:
+        return (
+            "Where only an administrator may do that, name the extension in the policy file's "
+            "`project: {extensions: […]}` or put the rest into the SQL file of "
+            "`project.bootstrap`; or run the history as one: `project: {role: owner}`"
         )
     if failure.sqlstate is None:
         return "Give what the code needs in the policy file: `project: {env: {NAME: …}}`"

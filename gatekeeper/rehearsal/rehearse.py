@@ -266,6 +266,7 @@ def _rehearsals(
             learned=stage.learned,
             seconds=time.monotonic() - started,
             foreign_keys_before=before[number].foreign_keys,
+            is_restricted=script.preparation.is_restricted,
             in_one_go=in_one_go[number],
             env_not_run=script.env_not_run,
         )

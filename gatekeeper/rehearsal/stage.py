@@ -18,6 +18,7 @@ from gatekeeper.postgres.observation import (
     read_relations,
     read_version_tables,
 )
+from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.scripts import run_script
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
@@ -35,13 +36,15 @@ class Preparation:
     """What every ephemeral database gets before any revision, from the policy.
 
     `bootstrap` and `seed` are SQL files: the first runs in the empty database, after
-    which it is stamped with `stamp`; the second once the base is reached.
+    which it is stamped with `stamp`; the second once the base is reached. With
+    `is_restricted` all revisions run as a role that owns the database and may no more.
     """
 
     extensions: tuple[str, ...] = ()
     bootstrap: Path | None = None
     stamp: str | None = None
     seed: Path | None = None
+    is_restricted: bool = False
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,9 @@ class Stage:
         if self.preparation.bootstrap is not None:
             for database in databases:
                 self._run_script(database, self.preparation.bootstrap)
+        if self.preparation.is_restricted:
+            owner = make_owner(self.server)
+            databases = tuple(hand_over(database, owner) for database in databases)
         return databases
 
     def _new(self, kinds: Sequence[tuple[Database | None, Sequence[str]]]) -> tuple[Database, ...]:

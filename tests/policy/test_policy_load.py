@@ -292,7 +292,7 @@ postgres: 15
 checks: {not-atomic: {max_relations: 2}, model-drift: off}
 overrides: [{before: a1, checks: {downgrade-missing: off}}]
 attestations: [{id: a, title: A}, {id: b, title: B}]
-project: {role: app, env: {X: 1, Y: 2}}
+project: {role: restricted, env: {X: 1, Y: 2}}
 environments: {staging: {backup: off, row_counts: [t]}}
 """
     )
@@ -323,7 +323,7 @@ environments: {staging: {backup: required}, production: {}}
             Attestation("b", "B", ()),
             Attestation("c", "C", ()),
         ),
-        project=ProjectSettings(python="3.12", role="app", env={"X": "1", "Y": "3"}),
+        project=ProjectSettings(python="3.12", role="restricted", env={"X": "1", "Y": "3"}),
         environments={
             "staging": Environment(row_counts=("t",)),
             "production": Environment(),

@@ -46,6 +46,7 @@ OLD_OFF = 'overrides: [{paths: ["*/2023_*"], checks: {downgrade-missing: off}}]\
             "project: {env: {A: b}}\nenvironments: {staging: {backup: off}}\npostgres: 16",
             id="the project and its environments",
         ),
+        pytest.param("project: {role: owner}", "project: {role: restricted}", id="a lesser role"),
         pytest.param(
             None, "attestations: [{id: backup, title: Backed up}]", id="a new attestation"
         ),
@@ -171,6 +172,12 @@ def test_what_asks_for_no_less_is_not_named(base: str | None, head: str | None) 
                 "`upgrade-fails` error → off"
             ],
             id="many",
+        ),
+        pytest.param(
+            "project: {role: restricted}",
+            "project: {env: {A: b}}",
+            ["`project.role`: restricted → owner"],
+            id="a role that may more",
         ),
         pytest.param(
             "attestations: [{id: a, title: A}, {id: b, title: B, required_for: [x, y]}]",

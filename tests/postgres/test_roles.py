@@ -111,9 +111,9 @@ def test_the_roles_of_killed_runs_are_swept_and_no_others(server: Server) -> Non
         database = create_database(killed)
         _execute(database, "CREATE ROLE app; GRANT USAGE ON SCHEMA public TO app, others")
         killed.claim_roles(["CREATE ROLE app"])
-        killed.make_role(killed.roles.owner)
+        killed.make_role(killed.roles.owner.name)
         with open_server(server_url(server)):
-            assert _roles(server) == {"app", "others", killed.roles.owner}
+            assert _roles(server) == {"app", "others", killed.roles.owner.name}
         killed.close()
         with open_server(server_url(server)):
             assert _roles(server) == {"others"}
