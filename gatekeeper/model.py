@@ -420,11 +420,15 @@ class NotRehearsed:
     """There is no rehearsal: nothing called for one, or it could not be held.
 
     `is_failure` tells the second from the first: what should have been seen is unknown.
+    `missing_module` is the one that env.py could not import, `env_not_run` why another one
+    had taken its place.
     """
 
     reason: str
     is_failure: bool
     server: ServerInfo | None = None
+    missing_module: str | None = None
+    env_not_run: str | None = None
 
 
 # --- Checks, findings and the policy's say -------------------------------------------

@@ -232,18 +232,50 @@ def _rehearse(
     changes: ChangeSet,
     policy: Policy,
 ) -> Rehearsals | NotRehearsed:
+    """Rehearse with the project's env.py, or without it where the policy lets it be missing."""
     preparation = read_preparation(request, repository, policy.project)
-    env_not_run = None
+    is_allowed = policy.project.without_dependencies
+    own = own_interpreter("gatekeeper's own, for want of the project's")
+
+    def run(interpreter: Interpreter, env_not_run: str | None) -> Rehearsals | NotRehearsed:
+        return _rehearse_with(
+            interpreter,
+            env_not_run,
+            preparation,
+            request,
+            surroundings,
+            repository,
+            head,
+            changes,
+            policy,
+        )
+
     try:
-        try:
-            interpreter = choose_interpreter(
-                request, surroundings, repository, head, changes.project, policy.project
-            )
-        except ProbeError as error:
-            if not policy.project.without_dependencies:
-                raise
-            env_not_run = error.brief
-            interpreter = own_interpreter("gatekeeper's own, for want of the project's")
+        interpreter = choose_interpreter(
+            request, surroundings, repository, head, changes.project, policy.project
+        )
+    except ProbeError as error:
+        return run(own, error.brief) if is_allowed else NotRehearsed(error.sentence, True)
+    result = run(interpreter, None)
+    if is_allowed and isinstance(result, NotRehearsed) and interpreter.path == own.path:
+        # Nothing says what the project depends on, so nothing could be installed.
+        missing = result.missing_module
+        return result if missing is None else run(own, f"`{missing}` is not installed")
+    return result
+
+
+def _rehearse_with(
+    interpreter: Interpreter,
+    env_not_run: str | None,
+    preparation: Preparation,
+    request: Request,
+    surroundings: Surroundings,
+    repository: Repository,
+    head: Tree,
+    changes: ChangeSet,
+    policy: Policy,
+) -> Rehearsals | NotRehearsed:
+    try:
         surroundings.progress("Starting PostgreSQL")
         hidden = private_folders(repository.root, surroundings.environ)
         with (
@@ -272,10 +304,7 @@ def _rehearse(
             result = rehearse(script, surroundings.progress)
     except (DatabaseError, ProbeError) as error:
         result = NotRehearsed(error.sentence, is_failure=True)
-    if isinstance(result, NotRehearsed) and env_not_run is not None:
-        told = f"{result.reason.rstrip('.')}. The project's own env.py did not run: {env_not_run}"
-        return replace(result, reason=told)
-    return result
+    return replace(result, env_not_run=env_not_run) if isinstance(result, NotRehearsed) else result
 
 
 def read_preparation(

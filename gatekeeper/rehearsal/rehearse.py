@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gatekeeper.errors import DatabaseError, ProbeError
+from gatekeeper.errors import DatabaseError, MissingModule, ProbeError
 from gatekeeper.model import (
     Change,
     ChangeSet,
@@ -61,7 +61,12 @@ def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsals | No
         rehearsals = _rehearse(script, progress, started)
         left = drop_roles(script.server)
     except (ProbeError, DatabaseError) as error:
-        return NotRehearsed(error.sentence, is_failure=True, server=script.server.info)
+        return NotRehearsed(
+            error.sentence,
+            is_failure=True,
+            server=script.server.info,
+            missing_module=error.module if isinstance(error, MissingModule) else None,
+        )
     if left and not isinstance(rehearsals, NotRehearsed):
         return tuple(replace(each, project=(*each.project, *left)) for each in rehearsals)
     return rehearsals

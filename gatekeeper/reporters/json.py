@@ -110,7 +110,7 @@ def _rehearsal(rehearsal: Rehearsal | NotRehearsed) -> dict[str, Any]:
             "reason": rehearsal.reason,
             "seconds": 0.0,
             "drift": None,
-            "env_not_run": None,
+            "env_not_run": rehearsal.env_not_run,
         }
     return {
         "outcome": "completed",

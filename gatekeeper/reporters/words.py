@@ -18,7 +18,6 @@ from gatekeeper.model import (
     Finding,
     NotRehearsed,
     Outcome,
-    Rehearsal,
     Report,
     ServerInfo,
     Severity,
@@ -252,7 +251,7 @@ def heading(report: Report) -> str:
     What was seen without the project's own env.py counts less, so this is told here.
     """
     text = _verdict(report)
-    reason = report.rehearsal.env_not_run if isinstance(report.rehearsal, Rehearsal) else None
+    reason = report.rehearsal.env_not_run
     if reason is None:
         return text
     return f"{text} (env.py did not run: {clipped(one_line(reason), 160)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gatekeeper.model import NotRehearsed, Outcome, Report, Skipped, Verdict
 from gatekeeper.postgres.servers import Server
 from gatekeeper.reporters import json as json_report
-from gatekeeper.reporters import markdown, terminal
+from gatekeeper.reporters import markdown, terminal, words
 from tests.live import (
     Files,
     a_table,
@@ -85,6 +86,26 @@ def test_the_first_line_of_every_format_says_so(root: Path, server: Server) -> N
     assert f'"env_not_run": "{WHY}"' in json_report.render(report, CONTEXT)
 
 
+UNDECLARED = {name: text for name, text in PROJECT.items() if name != "requirements.txt"}
+
+
+def test_a_project_that_declares_no_dependencies(root: Path, server: Server) -> None:
+    report = check_change(root, server, UNDECLARED, CHANGE)
+    assert rehearsal_of(report).env_not_run == "`no_such_package` is not installed"
+    assert report.verdict is Verdict.PASS
+
+
+def test_a_given_interpreter_that_lacks_something_is_not_replaced(
+    root: Path, server: Server
+) -> None:
+    other = root.parent / "bin" / "python"
+    other.parent.mkdir()
+    other.symlink_to(sys.executable)
+    report = check_change(root, server, UNDECLARED, CHANGE, python=str(other))
+    assert isinstance(report.rehearsal, NotRehearsed)
+    assert report.verdict is Verdict.UNDETERMINED
+
+
 def test_without_the_policys_word_nothing_runs(root: Path, server: Server) -> None:
     report = check(root, server, {".gatekeeper.yml": "version: 1\n"}, CHANGE)
     assert isinstance(report.rehearsal, NotRehearsed)
@@ -154,7 +175,8 @@ def test_a_revision_that_needs_the_application_is_no_failing_one(
     report = check(root, server, SHOP, {f"{V}/b001.py": source})
     assert isinstance(report.rehearsal, NotRehearsed)
     assert report.rehearsal.reason.startswith(told)
-    assert report.rehearsal.reason.endswith(f". The project's own env.py did not run: {WHY}")
+    assert report.rehearsal.env_not_run == WHY
+    assert words.heading(report).endswith(f"are safe (env.py did not run: {WHY})")
     assert report.verdict is Verdict.UNDETERMINED
     assert not any(f.check.endswith("-fails") for f in report.findings)
 
@@ -221,7 +243,7 @@ def test_an_env_py_that_hands_values_to_the_revisions(root: Path, server: Server
     assert report.rehearsal.reason == (
         "migrations/env.py:9: env.py hands arguments of its own to the revisions, so they cannot "
         "run without it. Say how to install what env.py imports: `project: {install: …}` in the "
-        f"policy file. The project's own env.py did not run: {WHY}"
+        "policy file"
     )
 
 
