@@ -64,6 +64,7 @@ from gatekeeper.policy.saving import render_block
 from gatekeeper.postgres.servers import Server, open_server
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.postgres.target import TargetState, reach_target, read_target
+from gatekeeper.probe.placeholders import names_database
 from gatekeeper.probe.protocol import Interpreter, Launch, ProbeDrift
 from gatekeeper.probe.workspace import private_folders
 from gatekeeper.rehearsal.databases import Databases
@@ -390,7 +391,7 @@ def _examine_environment(
     if stage is not None:
         python = stage.probe.facts.notes[0]  # now with the versions of its libraries
         chart.look(Subject.PYTHON, lambda: _Seen(None, python))
-        chart.look(Subject.URL, lambda: _see_url(stage, surroundings.environ))
+        chart.look(Subject.URL, lambda: _see_url(stage, rules.settings, surroundings.environ))
     return stage
 
 
@@ -422,9 +423,10 @@ def _to_save(learned: Learned) -> str | None:
     return "\n".join([told, *lines])
 
 
-def _see_url(stage: Stage, environ: Mapping[str, str]) -> _Seen[None]:
+def _see_url(stage: Stage, settings: ProjectSettings, environ: Mapping[str, str]) -> _Seen[None]:
     """Say whether `alembic` itself would know where to go; a rehearsal does without."""
-    variables = [name for name, _ in stage.probe.attempt.variables]
+    saved = [name for name, text in settings.env.items() if names_database(text)]
+    variables = [*saved, *stage.probe.learned.env]
     unset = [name for name in variables if name not in environ]
     if unset:
         example = "postgresql://USER:PASSWORD@localhost:5432/NAME"

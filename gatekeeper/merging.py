@@ -18,6 +18,7 @@ from gatekeeper.model import (
     Difference,
     Drift,
     Finding,
+    Learned,
     NotRehearsed,
     Outcome,
     Rehearsal,
@@ -166,6 +167,17 @@ def merge_rehearsals(histories: Sequence[History]) -> Rehearsal | NotRehearsed:
         seconds=sum(r.seconds for r in each),
         foreign_keys_before=frozenset().union(*(r.foreign_keys_before for r in each)),
         in_one_go=tuple(difference for r in each for difference in r.in_one_go),
+        learned=_join_learned([r.learned for r in each]),
+    )
+
+
+def _join_learned(each: Sequence[Learned]) -> Learned:
+    """Return what had to be found out for any of the histories: the policy has one block."""
+    return Learned(
+        env={name: value for one in each for name, value in one.env.items()},
+        start=tuple(dict.fromkeys(way for one in each for way in one.start)),
+        home={name: text for one in each for name, text in one.home.items()},
+        extensions=tuple(dict.fromkeys(e for one in each for e in one.extensions)),
     )
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gatekeeper import pipeline
+from gatekeeper import merging, pipeline
 from gatekeeper.doctor import Subject, examine
 from gatekeeper.errors import ConfigError
+from gatekeeper.model import Learned, Project, Rehearsal, Way
 from gatekeeper.pipeline import Request, Surroundings
+from gatekeeper.policy.model import ProjectSettings
+from gatekeeper.probe.protocol import Interpreter, Launch
+from tests.build import a_change_set, a_rehearsal
 from tests.live import NOW, check_repository, finding_lines, rehearsal_of, server_url
 from tests.situations import make_repository, read_situation
 
@@ -129,6 +134,47 @@ def test_the_command_saves_and_the_doctor_shows(server, tmp_path, clean_environm
     assert "project:" not in runs[1].stdout
     assert runs[1].stderr == "gatekeeper: there was nothing to save\n"
     assert runs[1].returncode == runs[0].returncode
+    told = examine(request, None, Surroundings({}, NOW, lambda step: None))
+    (url,) = [each for each in told if each.subject == Subject.URL.value]
+    assert url.detail == (
+        "`DATABASE_URL` is unset: a rehearsal fills it, `alembic` on your own database needs it"
+    )
+
+
+def test_several_histories_have_one_block():
+    each = [
+        merging.History(a_change_set(), (a_rehearsal(learned=learned),))
+        for learned in (
+            Learned({"A": "a"}, (Way.THREAD,), extensions=("citext",)),
+            Learned({"A": "a", "B": "b"}, (Way.THREAD,), {"f": "x"}, ("vector",)),
+        )
+    ]
+    merged = merging.merge_rehearsals(each)
+    assert isinstance(merged, Rehearsal)
+    assert merged.learned == Learned(
+        {"A": "a", "B": "b"}, (Way.THREAD,), {"f": "x"}, ("citext", "vector")
+    )
+
+
+def test_what_the_policy_says_of_a_run_reaches_it():
+    settings = ProjectSettings(
+        env={"A": "a"}, start=(Way.THREAD,), x={"t": "1"}, home={"f": "x"}, timeout_minutes=3
+    )
+    request = Request(directory=Path(), env={"B": "b"})
+    surroundings = Surroundings({"PATH": "/bin"}, NOW, lambda step: None)
+    project = Project(".", None, "alembic", "m", ("m/versions",))
+    plain = Launch(Interpreter(Path("python"), "found"), Path(), project)
+    assert pipeline.with_settings(plain, request, settings, surroundings) == replace(
+        plain,
+        environment={"A": "a", "B": "b"},
+        environ={"PATH": "/bin"},
+        ways=(Way.THREAD,),
+        arguments={"t": "1"},
+        home_files={"f": "x"},
+        timeout_seconds=180.0,
+    )
+    usual = pipeline.with_settings(plain, request, ProjectSettings(), surroundings)
+    assert usual.timeout_seconds == 600.0
 
 
 def test_nothing_is_saved_into_what_ships():

@@ -8,15 +8,19 @@ from pathlib import Path
 
 import dotenv
 
+from gatekeeper.probe.guesses import is_secret
+
 # In this order; what the project reads by itself comes first.
-NAMES = (".env", *(f".env.{end}" for end in ("example", "sample", "template", "dist", "test")))
+REAL = ".env"
+NAMES = (REAL, *(f".env.{end}" for end in ("example", "sample", "template", "dist", "test")))
 
 
 def read_examples(folder: Path, checkout: Path) -> dict[str, str]:
     """Return the variables of the `.env` files in a folder, without those left empty.
 
     To be read before the project's code has run, which may put anything in their place. A
-    link out of the checkout is left alone.
+    link out of the checkout is left alone, and so is what may be a real secret: a value that
+    is taken may be saved.
     """
     found: dict[str, str] = {}
     for name in NAMES:
@@ -24,6 +28,8 @@ def read_examples(folder: Path, checkout: Path) -> dict[str, str]:
         if file.is_file() and file.is_relative_to(checkout.resolve()):
             text = io.StringIO(file.read_text(encoding="utf-8-sig", errors="replace"))
             for key, value in dotenv.dotenv_values(stream=text, interpolate=False).items():
-                if value and "\0" not in value and re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", key):
+                if not value or "\0" in value or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", key):
+                    continue
+                if name != REAL or not (is_secret(key) or re.search("://.*@", value)):
                     found.setdefault(key, value)
     return found

@@ -92,6 +92,11 @@ def made_up(wanted: Wanted) -> str | None:
     }.get(wanted.kind)
 
 
+def is_secret(name: str) -> bool:
+    """Tell whether a variable holds something secret, by its name."""
+    return not _SECRET_WORDS.isdisjoint(name.upper().split("_"))
+
+
 def _url(scheme: str) -> str | None:
     if scheme.startswith("postgres"):
         is_async = scheme == "postgresql+asyncpg"
@@ -101,7 +106,7 @@ def _url(scheme: str) -> str | None:
 
 def _text(words: list[str]) -> str:
     """Return a text; where the name says what is parsed of it, one that can be."""
-    if _SECRET_WORDS.intersection(words):
+    if is_secret("_".join(words)):
         return SECRET
     if words[-1] in ("URL", "URI", "DSN"):
         return _SCHEMES[next((word.lower() for word in words if word.lower() in _SCHEMES), "https")]

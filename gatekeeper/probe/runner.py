@@ -190,12 +190,11 @@ def _start(
             launch.repository,
             launch.environ,
             variables,
+            {name: fill(text, target) for name, text in attempt.home_files},
         )
     )
     # The project's account may not be able to read where gatekeeper is installed.
     _copy_inside(sandbox.private / PACKAGE)
-    for name, text in attempt.home_files:
-        _write_home_file(sandbox.private / "home", name, fill(text, target))
     script_location = launch.checkout.resolve() / launch.project.script_location
     if launch.plain is not None:
         script_location = sandbox.private / "plain"
@@ -229,14 +228,6 @@ def _copy_inside(folder: Path) -> None:
     for file in Path(inside.__file__).parent.glob("*.py"):
         shutil.copyfile(file, folder / file.name)
         (folder / file.name).chmod(0o644)
-
-
-def _write_home_file(home: Path, name: str, text: str) -> None:
-    path = home / name
-    if not path.resolve().is_relative_to(home.resolve()):
-        raise ProtocolError(f"{name!r} lies outside of the home directory")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _start_message(

@@ -71,10 +71,12 @@ def open_sandbox(
     repository: Path | None,
     environ: Mapping[str, str],
     variables: Mapping[str, str],
+    home_files: Mapping[str, str] | None = None,
 ) -> Iterator[Sandbox]:
     """Make the private folder and hand the checkout over; end everything afterwards.
 
-    The user's own `repository` is out of the code's sight meanwhile.
+    The user's own `repository` is out of the code's sight meanwhile. `home_files` are put
+    into the otherwise empty home directory, by their paths in it.
     """
     account = _choose_account()
     hidden = () if account is None else private_folders(repository, environ)
@@ -84,6 +86,8 @@ def open_sandbox(
     ):
         for name in PRIVATE:
             (private / name).mkdir()
+        for name, text in (home_files or {}).items():
+            _write_below(private / "home", name, text)
         if account is None:
             command = _as_ourselves()
         else:
@@ -109,6 +113,16 @@ def open_sandbox(
             yield Sandbox(command, program, environment, private)
         finally:
             end_descendants(private, others)
+
+
+def _write_below(folder: Path, name: str, text: str) -> None:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ProbeError(
+            f"`{name}` lies outside of the home directory", fix="Name a path below it."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def adopt_orphans() -> None:

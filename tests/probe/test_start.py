@@ -11,8 +11,19 @@ from gatekeeper.model import Direction, Way
 from gatekeeper.probe.guesses import SECRET
 from gatekeeper.probe.protocol import Launch, RequestedStep
 from gatekeeper.probe.runner import open_probe
+from tests.probe.conftest import PYTHON
+from tests.situations import read_environment, read_situation, unmet_need
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+PYDANTIC, LOOPS = "settings_of_pydantic", "event_loops"
+
+
+def needs(situation: str) -> pytest.MarkDecorator:
+    """Skip a test whose project needs what the interpreter of the tests does not have."""
+    reason = unmet_need(read_situation(situation), read_environment(PYTHON))
+    return pytest.mark.skipif(reason is not None, reason=str(reason))
+
 
 UP = [RequestedStep("a001", Direction.UPGRADE)]
 
@@ -42,8 +53,9 @@ def again(launched: Launch, attempt) -> Launch:
     )
 
 
+@needs(PYDANTIC)
 def test_settings_of_pydantic_are_filled_by_their_types(launch, probe_server):
-    launched = launch("settings_of_pydantic")
+    launched = launch(PYDANTIC)
     attempt, attempts = start(launched, probe_server)
     assert dict(attempt.variables) == {
         "SHOP_SECRET_KEY": SECRET,
@@ -60,8 +72,9 @@ def test_settings_of_pydantic_are_filled_by_their_types(launch, probe_server):
     assert (same.reasons, once) == ((), 1)
 
 
+@needs(PYDANTIC)
 def test_settings_of_pydantic_1_are_filled_as_well(launch, probe_server):
-    launched = launch("settings_of_pydantic")
+    launched = launch(PYDANTIC)
     env = launched.checkout / "migrations/env.py"
     env.write_text(env.read_text().replace("from settings", "from settings_1"))
     attempt, attempts = start(launched, probe_server)
@@ -78,6 +91,7 @@ def test_settings_of_pydantic_1_are_filled_as_well(launch, probe_server):
     assert attempts == 2
 
 
+@needs(LOOPS)
 @pytest.mark.parametrize(
     ("way", "found", "attempts"),
     [
@@ -88,7 +102,7 @@ def test_settings_of_pydantic_1_are_filled_as_well(launch, probe_server):
     ],
 )
 def test_threads_and_loops_that_env_py_asks_for(way, found, attempts, launch, probe_server):
-    launched = launch("event_loops", environment={"SHOP_WAY": way})
+    launched = launch(LOOPS, environment={"SHOP_WAY": way})
     attempt, needed = start(launched, probe_server)
     assert (attempt.ways, needed) == (found, attempts)
     assert start(again(launched, attempt), probe_server)[1] == 1
@@ -110,6 +124,13 @@ def test_a_url_in_a_file_of_the_home_directory_is_given(launch, probe_server):
     attempt, attempts = start(launched, probe_server)
     assert (attempt.home_files, attempts) == (((".shop/database", "{database_url}"),), 2)
     assert start(again(launched, attempt), probe_server)[1] == 1
+
+
+def test_the_home_directory_stays_the_projects_own(launch, probe_server):
+    launched = replace(launch("url_in_home"), home_files={".shop/database": "{database_url}"})
+    env = launched.checkout / "migrations/env.py"
+    env.write_text(env.read_text() + "\n(Path.home() / '.shop' / 'log').write_text('x')\n")
+    assert start(launched, probe_server)[1] == 1
 
 
 def test_an_example_of_the_checkout_is_taken(launch, probe_server):
