@@ -107,7 +107,9 @@ def _rehearse(
 
         def base_again() -> Line:
             progress("Running the history up to the base once more: two runs differ")
-            anew, applied, _ = _run_base(script, head, base_stage)
+            anew, applied, ran = _run_base(script, head, base_stage)
+            if ran is not None and ran.failure is not None:
+                raise ProbeError(_base_failed(head, ran.failure))
             head.seed(anew)
             return Line(head, anew, applied)
 

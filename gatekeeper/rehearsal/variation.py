@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gatekeeper.errors import DatabaseError, ProbeError
 from gatekeeper.model import Difference, Direction, Outcome, RehearsedRevision
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.snapshot import Snapshot
@@ -29,7 +30,8 @@ def compare_runs(
 
     `deployed` is what the deploy pass left, None where it did not run all of them; then
     the second upgrade of a revision is the other run, if its downgrade restored the schema.
-    `base` makes the state anew that `before` shows.
+    `base` makes the state anew that `before` shows; where that or a revision does not run
+    once more, it stays open why the two differ.
     """
     nothing: tuple[tuple[Difference, ...], ...] = ((),) * len(before)
     if deployed is None or walked.last is None:
@@ -39,7 +41,10 @@ def compare_runs(
         return tuple(
             tuple(replace(r, variation=()) for r in each) for each in walked.revisions
         ), nothing
-    revisions = _run_again(stage, walked, before, base())
+    try:
+        revisions = _run_again(stage, walked, before, base())
+    except (ProbeError, DatabaseError):
+        return walked.revisions, apart
     varies = any(r.variation for each in revisions for r in each)
     return revisions, nothing if varies else apart
 

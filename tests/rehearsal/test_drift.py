@@ -138,6 +138,21 @@ CASES: dict[str, tuple[Files, Files, Drift | Skipped]] = {
         {**adding("d", 'op.create_index("ix_d", "d", ["id"])'), **models("d")},
         Drift(("drop table public.d",), tables=4),
     ),
+    "two metadatas": (
+        {
+            **models("a", "b"),
+            **env_of(
+                "[metadata, other]",
+                before=importing("a", "b")
+                + "\nother = MetaData()\n"
+                + 'import sqlalchemy as sa\nsa.Table("c", other, sa.Column("id", sa.Integer, '
+                "primary_key=True))",
+            ),
+            **history(*ABC),
+        },
+        adding("d"),
+        Drift(("drop table public.d",), tables=4),
+    ),
     "a model is removed and its table stays": (
         ALL_KNOWN,
         {

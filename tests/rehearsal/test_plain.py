@@ -129,6 +129,7 @@ SHOP: Files = {
     "shop/models.py": "import no_such_package\n",
     "shop/settings.py": 'import os\n\nSECRET = os.environ["SHOP_SECRET"]\n',
     "shop/names.py": 'TABLE = "b"\n',
+    "backend/lib/hidden.py": "",
     "alembic.ini": f"{live_project()['alembic.ini']!s}prepend_sys_path = .\n",
 }
 DEPENDENT: dict[str, tuple[str, str]] = {
@@ -153,6 +154,11 @@ DEPENDENT: dict[str, tuple[str, str]] = {
         live_revision("b001", "a001", "import no_such_types"),
         f"{V}/b001.py:12: `b001` needs the project's dependencies, which are not installed: "
         "`import no_such_types` does not run without `no_such_types`",
+    ),
+    "a module of the application that is not found": (
+        live_revision("b001", "a001", "import hidden"),
+        f"{V}/b001.py:12: `b001` needs the project's dependencies, which are not installed: "
+        "`import hidden` does not run without `hidden`",
     ),
     "settings that crash": (
         live_revision("b001", "a001", "import shop.settings"),

@@ -67,6 +67,11 @@ STEADY = {
         'b int REFERENCES t (id), EXCLUDE (a WITH =))")',
         'op.drop_table("u")',
     ),
+    "a role of the whole cluster": revision(
+        'op.execute("CREATE ROLE gatekeeper_steady")\n'
+        'op.execute("GRANT SELECT ON t TO gatekeeper_steady")',
+        'op.execute("DROP OWNED BY gatekeeper_steady")\nop.execute("DROP ROLE gatekeeper_steady")',
+    ),
     "a temporary table": revision(
         'op.execute("CREATE TEMPORARY TABLE scratch (id int)")', 'op.execute("SELECT 1")'
     ),
@@ -165,6 +170,23 @@ def test_a_base_that_varies_is_not_held_against_the_change(tmp_path: Path, serve
     report = check_change(tmp_path / "two", server, base, also)
     (varying,) = rehearsal_of(report).revisions
     assert [(d.object_type, d.attribute) for d in varying.variation or ()] == [("table", "comment")]
+
+
+def test_a_base_that_runs_only_once_leaves_it_open(tmp_path: Path, server: Server) -> None:
+    once = (
+        "import pathlib\nmark = pathlib.Path(__file__).with_name('ran')\n"
+        "assert not mark.exists()\nmark.touch()\n" + a_table("x")[0]
+    )
+    base = {**START, **revision(once, a_table("x")[1], "a002", "a001")}
+    report = check_change(tmp_path, server, base, revision(DEFAULT, NO_DEFAULT, "b001", "a002"))
+    assert [r.variation for r in rehearsal_of(report).revisions] == [None]
+    assert "non-deterministic-migration" not in {f.check for f in report.findings}
+    (result,) = (r for r in report.checks if r.check.id == "non-deterministic-migration")
+    assert result.status.value == "skipped"
+    assert (result.reason or "").startswith(
+        "`b001` was run once from the same schema, not twice; in one go the revisions leave "
+        "another schema than one by one: the default of column `public.t.note` is "
+    )
 
 
 def test_one_go_and_one_by_one_may_differ_though_nothing_varies(

@@ -28,9 +28,8 @@ def lacks(error: BaseException, places: Places) -> str | None:
     if any(sqlstate_of(link) is not None for link in chain):
         return None
     for link in chain:
-        name = link.name if isinstance(link, ImportError) else None
-        if name is not None and not places.has_module(name):
-            return name
+        if isinstance(link, ImportError) and link.name is not None:
+            return link.name
     for link in chain:
         file = places.project_file_of(link)
         if file is not None:
