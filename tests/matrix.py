@@ -20,7 +20,7 @@ from tests.combinations import (
     make_environment,
 )
 from tests.situations import (
-    NAMES,
+    WAYS,
     answer_of,
     lacking_extension,
     read_environment,
@@ -69,7 +69,7 @@ def major_server(combination: Combination, start_major: Callable[[int], Server |
     return server
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WAYS)
 def test_the_answer_is_the_same(
     name: str, python: Path, major_server: Server, tmp_path: Path
 ) -> None:

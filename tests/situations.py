@@ -8,6 +8,8 @@ A situation is a folder with a real project and an `expected.yml`:
     needs: [asyncpg]        # what the project's Python must have, as requirements (python>=3.10)
     extensions: [citext]    # what the server must have
     says: …                 # the answer; made anew with GATEKEEPER_REGENERATE=1
+    ways:                   # other requests of the same project, with what differs then
+      two: {request: {…}, findings: []}
     differs:                # parts of the answer that are others with some environments
       - {with: [sqlalchemy<2], verdict: …}
 
@@ -39,7 +41,8 @@ from tests.live import Files, check_repository, make_change
 PROJECTS = Path(__file__).parent / "projects"
 EXPECTED = "expected.yml"
 NAMES = tuple(sorted(p.name for p in PROJECTS.iterdir() if p.is_dir()))
-KEYS = {"situation", "new", "request", "needs", "extensions", "says", "differs"}
+_SAYS = {"verdict", "not rehearsed", "exit", "refused", "notes", "findings", "not looked at"}
+KEYS = {"situation", "new", "request", "needs", "extensions", "says", "ways", "differs"}
 
 # What these say is the point of many situations, not only that they speak.
 TOLD = frozenset(
@@ -96,12 +99,24 @@ class Environment:
     distributions: Mapping[str, str]
 
 
-def read_situation(name: str) -> Situation:
-    """Return what the folder's `expected.yml` says; a key that is not known is an error."""
+def read_document(name: str) -> Mapping[str, Any]:
+    """Return the folder's `expected.yml`; a key that is not known is an error."""
     path = PROJECTS / name / EXPECTED
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     unknown = set(document) - KEYS
     assert not unknown, f"{path}: {unknown} is not known"
+    return document
+
+
+def read_situation(name: str) -> Situation:
+    """Return a situation by the name of its folder, or by that and one of its ways."""
+    name, _, way = name.partition(": ")
+    document = read_document(name)
+    if way:
+        other = document["ways"][way]
+        says = {**document["says"], **{k: v for k, v in other.items() if k in _SAYS}}
+        says = {k: v for k, v in says.items() if v is not None}
+        document = {**document, **other, "says": says}
     return Situation(
         name=name,
         line=document["situation"],
@@ -115,6 +130,13 @@ def read_situation(name: str) -> Situation:
             for one in document.get("differs", ())
         ),
     )
+
+
+def ways_of(name: str) -> tuple[str, ...]:
+    """Return what `read_situation` takes for a folder: its name, and each further way of it."""
+    there = (PROJECTS / name / EXPECTED).is_file()
+    further = read_document(name).get("ways", ()) if there else ()
+    return name, *(f"{name}: {way}" for way in further)
 
 
 def project_files(situation: Situation) -> dict[str, bytes]:
@@ -131,7 +153,9 @@ def make_repository(root: Path, situation: Situation) -> GitRepository:
     """Make the repository: everything but the new revisions on `main`, those on a branch."""
     files = project_files(situation)
     new: Files = {
-        path: text for path, text in files.items() if Path(path).name.startswith(situation.new)
+        path: text
+        for path, text in files.items()
+        if path.endswith(".py") and any(f"{new}_" in f"{Path(path).stem}_" for new in situation.new)
     }
     assert len(new) == len(situation.new), f"{situation.name}: `new` finds {sorted(new)}"
     return make_change(root, {p: t for p, t in files.items() if p not in new}, new)
@@ -234,9 +258,10 @@ def write_answer(situation: Situation, answer: Answer) -> None:
     path = situation.folder / EXPECTED
     text = path.read_text(encoding="utf-8")
     head = text.split("\nsays:")[0].rstrip()
-    differs = "".join(text.partition("\ndiffers:")[1:]).lstrip()
+    rest = min((text.find(key) for key in ("\nways:", "\ndiffers:") if key in text), default=None)
+    rest = "" if rest is None else text[rest:].lstrip()
     says = "".join(f"  {key}:{_yaml(value)}\n" for key, value in answer.items())
-    path.write_text(f"{head}\nsays:\n{says}{differs}", encoding="utf-8")
+    path.write_text(f"{head}\nsays:\n{says}{rest}", encoding="utf-8")
 
 
 def _yaml(value: Any) -> str:
@@ -262,3 +287,6 @@ def render_table() -> str:
         "tests/test_situations.py`.\n\n"
         f"| folder | situation |\n|---|---|\n{rows}"
     )
+
+
+WAYS = tuple(way for name in NAMES for way in ways_of(name))

@@ -432,12 +432,19 @@ def _usual_locations(there: _There, script_location: str) -> tuple[str, ...]:
     no revision in such a project would be to pass everything.
     """
     versions = _join(script_location, "versions")
-    homes = {
-        posixpath.dirname(path)
+    # Without that folder they lie beside it, where other modules may lie as well.
+    is_beside = versions not in there.folders
+    above = script_location if is_beside else versions
+    files = [
+        path
         for path in there.files
-        if path.startswith(f"{versions}/") and is_revision_file(posixpath.basename(path))
-    }
-    inner = tuple(sorted(h for h in homes if posixpath.dirname(h) == versions))
+        if path.startswith(f"{above}/") and is_revision_file(posixpath.basename(path))
+    ]
+    if is_beside:
+        contents = there.tree.read_many(files)
+        files = [path for path in files if b"down_revision" in contents.get(path, b"")]
+    homes = {posixpath.dirname(path) for path in files}
+    inner = tuple(sorted(h for h in homes if posixpath.dirname(h) == above))
     if versions in homes or not inner:
         return (versions,)
     postgres = tuple(

@@ -212,6 +212,16 @@ CASES = [
     pytest.param(
         {
             "alembic.ini": ALEMBIC_INI,
+            "migrations/postgresql/a.py": "down_revision = None",
+            "migrations/helpers/a.py": "",
+            **env("migrations"),
+        },
+        (project("alembic.ini", version_locations=("migrations/postgresql",)),),
+        id="beside where `versions` would be, chosen by env.py",
+    ),
+    pytest.param(
+        {
+            "alembic.ini": ALEMBIC_INI,
             "migrations/versions/core/a.py": "",
             "migrations/versions/tenant/a.py": "",
             "migrations/versions/__init__.py": "",

@@ -1,0 +1,20 @@
+"""users"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "a001"
+down_revision = None
+
+
+def upgrade():
+    op.create_table(
+        "users",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("name", sa.Text(), nullable=False),
+    )
+    op.execute("ALTER TABLE users ADD COLUMN email citext UNIQUE")
+
+
+def downgrade():
+    op.drop_table("users")

@@ -1,0 +1,10 @@
+from alembic import context
+from sqlalchemy import engine_from_config, pool
+from sqlmodel import SQLModel
+
+import shop.models
+
+with engine_from_config(context.config.get_section("alembic"), poolclass=pool.NullPool).connect() as connection:
+    context.configure(connection=connection, target_metadata=SQLModel.metadata, compare_type=False)
+    with context.begin_transaction():
+        context.run_migrations()

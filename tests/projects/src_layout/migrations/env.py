@@ -1,0 +1,9 @@
+from alembic import context
+from sqlalchemy import engine_from_config, pool
+
+from shop.models import metadata
+
+with engine_from_config(context.config.get_section("alembic"), poolclass=pool.NullPool).connect() as connection:
+    context.configure(connection=connection, target_metadata=metadata)
+    with context.begin_transaction():
+        context.run_migrations()
