@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import quote
 
 from gatekeeper.probe.protocol import Target
@@ -33,6 +35,20 @@ _ANY = re.compile("|".join(re.escape(placeholder.value) for placeholder in Place
 def fill(text: str, target: Target) -> str:
     """Return the text with the database's own words in the places of the placeholders."""
     return _ANY.sub(lambda match: _word(Placeholder(match[0]), target), text)
+
+
+def fill_each(texts: Mapping[str, str], target: Target) -> dict[str, str]:
+    """Return variables with their texts filled; each further URL names another database.
+
+    So two that env.py migrates are told apart. Whatever they name, all connections are led
+    to ephemeral databases.
+    """
+    whole = (Placeholder.URL.value, Placeholder.ASYNC_URL.value)
+    further = [name for name, text in texts.items() if text in whole][1:]
+    return {
+        name: fill(text, replace(target, database=name.lower()) if name in further else target)
+        for name, text in texts.items()
+    }
 
 
 def names_database(text: str) -> bool:

@@ -30,7 +30,7 @@ from gatekeeper.probe.attempts import (
 )
 from gatekeeper.probe.examples import read_examples
 from gatekeeper.probe.interpreter import editable_folders
-from gatekeeper.probe.placeholders import fill
+from gatekeeper.probe.placeholders import fill, fill_each
 from gatekeeper.probe.plain import ENV_PY
 from gatekeeper.probe.protocol import (
     Fate,
@@ -182,7 +182,7 @@ def _start(
     stack: contextlib.ExitStack, launch: Launch, attempt: Attempt, target: Target
 ) -> tuple[_Process, ProbeFacts | StartFailure]:
     texts = {**dict(attempt.variables), **launch.environment}
-    variables = {name: fill(text, target) for name, text in texts.items()}
+    variables = fill_each(texts, target)
     sandbox = stack.enter_context(
         open_sandbox(
             launch.interpreter.path,

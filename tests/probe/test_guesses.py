@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatekeeper.probe.guesses import SECRET, folders_among, made_up, of_database, secrets_among
-from gatekeeper.probe.placeholders import Placeholder, fill, names_database
+from gatekeeper.probe.placeholders import Placeholder, fill, fill_each, names_database
 from gatekeeper.probe.protocol import Kind, Target, Wanted
 
 TARGET = Target("127.0.0.1", 5433, "gate", "w:rd", "db_1", "marker")
@@ -80,6 +80,16 @@ def test_variables_that_are_the_database(name, value):
 def test_placeholders_and_no_other_braces_are_filled(text, filled):
     assert fill(text, TARGET) == filled
     assert names_database(text) == (text != filled)
+
+
+def test_urls_of_several_variables_are_told_apart():
+    texts = {"A": "a", "DATABASE_URL": "{database_url}", "STOCK_URL": "{database_url}"}
+    assert fill_each({**texts, "NAME": "{database_name}"}, TARGET) == {
+        "A": "a",
+        "DATABASE_URL": "postgresql://gate:w%3Ard@127.0.0.1:5433/db_1",
+        "STOCK_URL": "postgresql://gate:w%3Ard@127.0.0.1:5433/stock_url",
+        "NAME": "db_1",
+    }
 
 
 def test_every_placeholder_has_a_word():

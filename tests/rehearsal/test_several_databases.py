@@ -71,6 +71,10 @@ def changed_env(*replacements: tuple[str, str], situation: str = "multidb") -> s
 
 WITH_NOTE = ("\nengines = {}", f"\n{NOTE}\nengines = {{}}")
 TWO_PHASES = ("USE_TWOPHASE = False", "USE_TWOPHASE = True")
+UNSET = (
+    'sa.engine_from_config(\n        context.config.get_section(name, {}), prefix="sqlalchemy.",',
+    'sa.create_engine(\n        __import__("os").environ[f"{name.upper()}_DATABASE_URL"],',
+)
 OWN_TABLES = (
     "connection=connection,",
     'connection=connection,\n            version_table=f"{name}_version",\n'
@@ -177,6 +181,15 @@ DEFECTS = {
 }
 
 
+def test_urls_that_are_unset_still_lead_to_one_database_each(
+    tmp_path: Path, server: Server
+) -> None:
+    change = {f"{V}/a003.py": CLEAN, ENV_PY: changed_env(WITH_NOTE, UNSET)}
+    report = check(tmp_path, server, change)
+    assert told(report) == []
+    assert rehearsal_of(report).database == "postgres, stock_database_url"
+
+
 @pytest.mark.parametrize(("halves", "findings"), DEFECTS.values(), ids=DEFECTS)
 def test_a_defect_is_told_with_its_line_and_its_database(
     halves: dict[str, str],
@@ -186,3 +199,66 @@ def test_a_defect_is_told_with_its_line_and_its_database(
 ) -> None:
     report = check(tmp_path, server, {f"{V}/a003.py": a003(**halves)})
     assert [f for f in told(report) if f[0] != "model-drift"] == findings
+
+
+FLASK_REVISION = '''\
+"""Message of a002."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "a002"
+down_revision = "a001"
+
+
+def upgrade(engine_name):
+    globals()["upgrade_" + engine_name]()
+
+
+def downgrade(engine_name):
+    globals()["downgrade_" + engine_name]()
+
+
+def upgrade_():
+    op.create_table("orders", sa.Column("id", sa.Integer, primary_key=True))
+
+
+def downgrade_():
+    op.drop_table("orders")
+
+
+def upgrade_stock():
+    op.create_table("places", sa.Column("id", sa.Integer, primary_key=True))
+
+
+def downgrade_stock():
+    {stock_down}
+'''
+
+
+@pytest.mark.parametrize(
+    ("stock_down", "findings"),
+    [
+        pytest.param('op.drop_table("places")', [], id="clean"),
+        pytest.param(
+            "pass",
+            [
+                ("reupgrade-fails", 27),
+                ("downgrade-incomplete", 14),
+            ],
+            id="a bind's half is forgotten",
+        ),
+    ],
+)
+def test_flask_binds_are_databases_of_their_own(
+    stock_down: str, findings: list[tuple[str, int]], tmp_path: Path, server: Server
+) -> None:
+    """The default one of this project is SQLite's."""
+    change = {f"{V}/a002.py": FLASK_REVISION.format(stock_down=stock_down)}
+    report = check(tmp_path, server, change, "multidb_flask")
+    seen = [(check, line) for check, line, _ in told(report) if check != "model-drift"]
+    assert seen == findings
+    assert {m.split(":")[0] for check, _, m in told(report) if (check, _) in findings} == (
+        {"Database `stock`"} if findings else set()
+    )
+    assert rehearsal_of(report).database == "instance/shop.db, stock"

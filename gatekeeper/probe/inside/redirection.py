@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 import weakref
 from collections.abc import Callable
@@ -62,9 +63,10 @@ class Redirection:
     out of the arguments of `create_engine`, and the marker catches what is left.
     """
 
-    def __init__(self, prefers_async: bool) -> None:
+    def __init__(self, prefers_async: bool, checkout: str) -> None:
         self.targets: list[dict[str, Any]] = []
         self.prefers_async = prefers_async
+        self.checkout = os.path.realpath(checkout)
         self.origins: list[dict[str, str | None]] = []
         self.other_dialects: list[str] = []
         self.drivers: list[str] = []
@@ -206,13 +208,20 @@ class Redirection:
             "dialect": dialect,
             "host": None if host is None else str(host),
             "port": None if port is None else str(port),
-            "database": None if database is None else str(database),
+            "database": None if database is None else self._in_checkout(str(database)),
         }
         if _address(origin) in self._own:
             return {**origin, "host": None, "port": None, "database": None}
         if origin not in self.origins and len(self.origins) < ORIGINS_KEPT:
             self.origins.append(origin)
         return origin
+
+    def _in_checkout(self, database: str) -> str:
+        """Return a file as it is in every copy of the project, any other name as it is."""
+        path = os.path.realpath(database)
+        if os.path.isabs(database) and path.startswith(self.checkout + os.sep):
+            return os.path.relpath(path, self.checkout)
+        return database
 
     def _on_do_connect(self, dialect: Any, conn_rec: Any, cargs: Any, cparams: Any) -> None:
         if dialect.name != "postgresql":

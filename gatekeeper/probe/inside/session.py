@@ -37,7 +37,7 @@ class Session:
         """Load the project and run env.py without a step."""
         self.places = Places(request["checkout"])
         self.watch = Watch(self.answers, self.places)
-        self.redirection = Redirection(request["prefers_async"])
+        self.redirection = Redirection(request["prefers_async"], request["checkout"])
         self.redirection.aim(request["target"])
         self.environment = Environment(request, self.redirection, self.places)
         facts: dict[str, Any] = {"fn_calls": 0, "databases": []}
