@@ -54,7 +54,6 @@ from gatekeeper.pipeline import (
     Surroundings,
     choose_interpreter,
     copy_files,
-    one_section,
     read_preparation,
     with_settings,
 )
@@ -319,10 +318,20 @@ def _see_project(request: Request, repository: Repository, tree: Tree) -> _Seen[
         relative_folder(repository, request.directory),
         request.project,
         request.config,
-        one_section(request.section),
+        _one_section(request.section),
     )
     told = f"`{project.script_location}`"
     return _Seen(project, told if project.config is None else f"{told}, by `{project.config}`")
+
+
+def _one_section(sections: tuple[str, ...]) -> str | None:
+    if len(sections) > 1:
+        raise ConfigError(
+            "several sections are given, and the doctor looks at one history",
+            where="--section",
+            fix="Run it once for each section.",
+        )
+    return sections[0] if sections else None
 
 
 def _see_revisions(repository: Repository, project: Project, tree: Tree) -> _Seen[ChangeSet]:

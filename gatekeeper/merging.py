@@ -43,20 +43,32 @@ class History:
             return (self.rehearsals,)
         return self.rehearsals
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing called for a rehearsal."""
+        return isinstance(self.rehearsals, NotRehearsed) and not self.rehearsals.is_failure
+
 
 # --- What the checks say -------------------------------------------------------------
 
 
-def merge_databases(history: History, runs: Sequence[Sequence[CheckRun]]) -> tuple[CheckRun, ...]:
-    """Return the runs of the checks on each database of a history as one of each check.
+def merge_runs(
+    histories: Sequence[History], runs: Sequence[Sequence[Sequence[CheckRun]]]
+) -> tuple[CheckRun, ...]:
+    """Return one run of each check; given are those of each history on each of its databases.
 
-    What is found on all databases is told once, the rest with the database's name.
+    What is found on all databases of a history is told once, the rest with the database's
+    name. The section is told where there are several.
     """
+    of_histories = [
+        [_merge_databases(of_check, history) for of_check in zip(*of_history, strict=True)]
+        for history, of_history in zip(histories, runs, strict=True)
+    ]
+    return tuple(_merge_sections(each, histories) for each in zip(*of_histories, strict=True))
+
+
+def _merge_databases(runs: Sequence[CheckRun], history: History) -> CheckRun:
     names = [r.database if isinstance(r, Rehearsal) else "" for r in history.each]
-    return tuple(_merge_runs(of_check, names) for of_check in zip(*runs, strict=True))
-
-
-def _merge_runs(runs: Sequence[CheckRun], names: Sequence[str]) -> CheckRun:
     return CheckRun(
         check=runs[0].check,
         findings=tuple(
@@ -67,8 +79,29 @@ def _merge_runs(runs: Sequence[CheckRun], names: Sequence[str]) -> CheckRun:
             skip if where is None else replace(skip, reason=f"database {where}: {skip.reason}")
             for skip, where in _told_of([run.skipped for run in runs], names)
         ),
-        error="; ".join(dict.fromkeys(run.error for run in runs if run.error)) or None,
+        error=_join(run.error for run in runs),
     )
+
+
+def _merge_sections(runs: Sequence[CheckRun], histories: Sequence[History]) -> CheckRun:
+    if len(runs) == 1:
+        return runs[0]
+    # In a history without a new revision there was nothing that was not looked at.
+    busy = [run for run, history in zip(runs, histories, strict=True) if not history.is_idle]
+    return CheckRun(
+        check=runs[0].check,
+        findings=tuple(
+            _at(f"Section `[{history.changes.project.section}]`", finding)
+            for history, run in zip(histories, runs, strict=True)
+            for finding in run.findings
+        ),
+        skipped=tuple(dict.fromkeys(skip for run in busy or runs for skip in run.skipped)),
+        error=_join(run.error for run in runs),
+    )
+
+
+def _join(errors: Iterable[str | None]) -> str | None:
+    return "; ".join(dict.fromkeys(error for error in errors if error)) or None
 
 
 def _told_of(each: Sequence[Sequence[T]], names: Sequence[str]) -> Iterable[tuple[T, str | None]]:
@@ -79,28 +112,6 @@ def _told_of(each: Sequence[Sequence[T]], names: Sequence[str]) -> Iterable[tupl
             told.setdefault(thing, []).append(f"`{name}`")
     for thing, of in told.items():
         yield thing, None if len(of) == len(names) else ", ".join(of)
-
-
-def merge_histories(
-    histories: Sequence[History], runs: Sequence[Sequence[CheckRun]]
-) -> tuple[CheckRun, ...]:
-    """Return the runs of the checks on each history as one of each check."""
-    if len(histories) == 1:
-        return tuple(runs[0])
-    sections = [history.changes.project.section for history in histories]
-    return tuple(
-        CheckRun(
-            check=of_check[0].check,
-            findings=tuple(
-                _at(f"Section `[{section}]`", finding)
-                for section, run in zip(sections, of_check, strict=True)
-                for finding in run.findings
-            ),
-            skipped=tuple(dict.fromkeys(skip for run in of_check for skip in run.skipped)),
-            error="; ".join(dict.fromkeys(run.error for run in of_check if run.error)) or None,
-        )
-        for of_check in zip(*runs, strict=True)
-    )
 
 
 def _at(place: str, finding: Finding) -> Finding:
@@ -130,6 +141,7 @@ def merge_changes(histories: Sequence[History]) -> ChangeSet:
         merged_heads=joined(c.merged_heads for c in each),
         problems=joined(c.problems for c in each),
         content_hash=hashlib.sha256(hashes.encode()).hexdigest(),
+        sections=tuple(changes.project.section for changes in each),
     )
 
 

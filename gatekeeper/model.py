@@ -112,7 +112,8 @@ class ChangeSet:
     taken and differs from `head`. `revisions` holds what is judged, in graph order
     (deleted ones last); `base_history` and `head_history` are all revisions of either
     side in graph order. `merged_heads` are the heads that merging the base's current tip
-    would give; `base_tip` names that tip as a person would (`main`).
+    would give; `base_tip` names that tip as a person would (`main`). `sections` names those
+    of the configuration file where the histories of several are told as one.
     """
 
     project: Project
@@ -129,6 +130,7 @@ class ChangeSet:
     problems: tuple[RevisionProblem, ...]
     content_hash: str
     is_audit: bool = False
+    sections: tuple[str, ...] = ()
 
     @property
     def to_rehearse(self) -> tuple[Revision, ...]:
@@ -226,6 +228,7 @@ class Step:
     to its end), `invalid_indexes` (indexes that became invalid, qualified names).
     `ended_transaction` tells whether a statement ran in another transaction of Alembic's
     connection than the one in which Alembic wrote the version; None where that is unknown.
+    `path` is the revision's: two histories may have one identifier.
     """
 
     revision: str
@@ -240,6 +243,7 @@ class Step:
     left_open: bool | None = None
     invalid_indexes: tuple[str, ...] | None = None
     ended_transaction: bool | None = None
+    path: str | None = None
 
 
 class DifferenceKind(enum.Enum):
@@ -410,9 +414,18 @@ class Rehearsal:
     env_not_run: str | None = None
     learned: Learned = Learned()
 
-    def of(self, revision: str) -> RehearsedRevision | None:
-        """Return the stairway of a revision, None where it was not rehearsed."""
-        return next((r for r in self.revisions if r.revision.revision == revision), None)
+    def of(self, revision: str, path: str | None = None) -> RehearsedRevision | None:
+        """Return the stairway of a revision, None where it was not rehearsed.
+
+        The path tells which one is meant where the histories of several sections are one.
+        """
+        named = (r for r in self.revisions if r.revision.revision == revision)
+        return next((r for r in named if path in (None, r.revision.path)), None)
+
+    def deployed(self, revision: Revision) -> Step | None:
+        """Return the step of a revision in the deploy pass, None where it has none."""
+        named = (step for step in self.deploy if step.revision == revision.revision)
+        return next((step for step in named if step.path in (None, revision.path)), None)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import datetime as dt
 import functools
 import posixpath
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gatekeeper import checks, merging
+from gatekeeper import checks
 from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import ConfigError, DatabaseError, ProbeError
 from gatekeeper.git import (
@@ -21,6 +21,7 @@ from gatekeeper.git import (
     open_tree,
     relative_folder,
 )
+from gatekeeper.merging import History, merge_changes, merge_rehearsals, merge_runs
 from gatekeeper.model import (
     ChangeSet,
     CheckRun,
@@ -50,10 +51,10 @@ from gatekeeper.probe.interpreter import find_interpreter, own_interpreter
 from gatekeeper.probe.plain import read_plain
 from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.probe.workspace import private_folders
-from gatekeeper.rehearsal.rehearse import Rehearsals, Script, rehearse
+from gatekeeper.rehearsal.rehearse import Script, rehearse
 from gatekeeper.rehearsal.stage import Preparation
 from gatekeeper.revisions.changes import read_change_set
-from gatekeeper.revisions.discover import choose_project, find_projects
+from gatekeeper.revisions.discover import choose_projects, find_projects
 
 KNOWN = (*checks.CHECKS, waivers.CHECK, weakening.CHECK)
 
@@ -104,42 +105,44 @@ def check(request: Request, surroundings: Surroundings) -> Report:
     started = time.monotonic()
     repository = find_repository(request.directory)
     tree = open_tree(repository, request.head)
-    project = choose_project(
+    projects = choose_projects(
         tree,
         relative_folder(repository, request.directory),
         request.project,
         request.config,
-        one_section(request.section),
+        request.section,
     )
-    policy_file = request.policy or find_policy(repository.root / project.path, repository.root)
+    folder = repository.root / projects[0].path
+    policy_file = request.policy or find_policy(folder, repository.root)
     policy = load_policy(policy_file, KNOWN, repository.root if request.policy is None else None)
     base = None
     if not request.is_audit:
         base = choose_base(repository, request.base, request.event_base, request.head)
     surroundings.progress("Reading the revisions")
-    changes = read_change_set(repository, project, base, tree, audit=request.is_audit)
+    read = [
+        read_change_set(repository, project, base, tree, audit=request.is_audit)
+        for project in projects
+    ]
     if request.paths:
-        changes = _only(changes, request, repository)
+        read = [_only(changes, request, repository) for changes in read]
     if request.is_lint:
-        rehearsals: Rehearsals | NotRehearsed = NotRehearsed("`lint` runs nothing", False)
-    elif not changes.to_rehearse:
-        rehearsals = NotRehearsed("no revision is new", is_failure=False)
+        histories = [History(each, NotRehearsed("`lint` runs nothing", False)) for each in read]
+    elif not any(changes.to_rehearse for changes in read):
+        histories = [History(each, NotRehearsed("no revision is new", False)) for each in read]
     else:
-        rehearsals = _rehearse(request, surroundings, repository, tree, changes, policy)
-    history = merging.History(changes, rehearsals)
-    runs = merging.merge_databases(
-        history,
-        [
-            checks.run_checks(changes, rehearsal, functools.partial(options_of, policy))
-            for rehearsal in history.each
-        ],
-    )
+        histories = _rehearse(request, surroundings, repository, tree, read, policy)
+    options = functools.partial(options_of, policy)
+    runs = [
+        [checks.run_checks(history.changes, seen, options) for seen in history.each]
+        for history in histories
+    ]
+    changes = merge_changes(histories)
     of_policy, policy = _compare_policy(request, repository, changes, policy_file, policy)
     report = judge(
-        (*runs, of_policy),
+        (*merge_runs(histories, runs), of_policy),
         policy,
         changes,
-        merging.merge_rehearsals([history]),
+        merge_rehearsals(histories),
         known=KNOWN,
         today=surroundings.now.date(),
         seconds=time.monotonic() - started,
@@ -229,15 +232,18 @@ def _rehearse(
     surroundings: Surroundings,
     repository: Repository,
     head: Tree,
-    changes: ChangeSet,
+    read: Sequence[ChangeSet],
     policy: Policy,
-) -> Rehearsals | NotRehearsed:
-    """Rehearse with the project's env.py, or without it where the policy lets it be missing."""
+) -> list[History]:
+    """Return what was seen of each history, of all of them on one server.
+
+    That is with the project's env.py, or without it where the policy lets it be missing.
+    """
     preparation = read_preparation(request, repository, policy.project)
     is_allowed = policy.project.without_dependencies
     own = own_interpreter("gatekeeper's own, for want of the project's")
 
-    def run(interpreter: Interpreter, env_not_run: str | None) -> Rehearsals | NotRehearsed:
+    def run(interpreter: Interpreter, env_not_run: str | None) -> list[History]:
         return _rehearse_with(
             interpreter,
             env_not_run,
@@ -246,22 +252,25 @@ def _rehearse(
             surroundings,
             repository,
             head,
-            changes,
+            read,
             policy,
         )
 
     try:
         interpreter = choose_interpreter(
-            request, surroundings, repository, head, changes.project, policy.project
+            request, surroundings, repository, head, read[0].project, policy.project
         )
     except ProbeError as error:
-        return run(own, error.brief) if is_allowed else NotRehearsed(error.sentence, True)
-    result = run(interpreter, None)
-    if is_allowed and isinstance(result, NotRehearsed) and interpreter.path == own.path:
+        if is_allowed:
+            return run(own, error.brief)
+        return [History(each, NotRehearsed(error.sentence, is_failure=True)) for each in read]
+    histories = run(interpreter, None)
+    if is_allowed and interpreter.path == own.path:
         # Nothing says what the project depends on, so nothing could be installed.
-        missing = result.missing_module
-        return result if missing is None else run(own, f"`{missing}` is not installed")
-    return result
+        failed = (h.rehearsals for h in histories if isinstance(h.rehearsals, NotRehearsed))
+        missing = next((each.missing_module for each in failed if each.missing_module), None)
+        return histories if missing is None else run(own, f"`{missing}` is not installed")
+    return histories
 
 
 def _rehearse_with(
@@ -272,9 +281,9 @@ def _rehearse_with(
     surroundings: Surroundings,
     repository: Repository,
     head: Tree,
-    changes: ChangeSet,
+    read: Sequence[ChangeSet],
     policy: Policy,
-) -> Rehearsals | NotRehearsed:
+) -> list[History]:
     try:
         surroundings.progress("Starting PostgreSQL")
         hidden = private_folders(repository.root, surroundings.environ)
@@ -284,27 +293,51 @@ def _rehearse_with(
         ):
             directory.chmod(0o711)  # the account of the probe passes through it
 
-            def launch(name: str, tree: Tree) -> Launch:
-                checkout = copy_files(tree, directory / name)
-                usual = Launch(interpreter, checkout, changes.project, repository.root)
+            def launch(side: str, number: int) -> Launch:
+                changes = read[number]
+                project = changes.project
+                tree = head if side == "head" else open_tree(repository, changes.base)
+                checkout = copy_files(tree, directory / f"{side}{number}")
+                usual = Launch(interpreter, checkout, project, repository.root)
                 settled = with_settings(usual, request, policy.project, surroundings)
                 if env_not_run is None:
                     return settled
-                plain = read_plain(checkout, changes.project, env_not_run)
+                plain = read_plain(checkout, project, env_not_run)
                 return replace(settled, ways=(), plain=plain)
 
-            script = Script(
-                changes=changes,
-                server=server,
-                preparation=preparation,
-                head=lambda: launch("head", head),
-                base=lambda: launch("base", open_tree(repository, changes.base)),
-                env_not_run=env_not_run,
-            )
-            result = rehearse(script, surroundings.progress)
+            seen = [
+                rehearse(
+                    Script(
+                        changes=changes,
+                        server=server,
+                        preparation=_of_history(preparation, changes, read),
+                        head=functools.partial(launch, "head", number),
+                        base=functools.partial(launch, "base", number),
+                        env_not_run=env_not_run,
+                    ),
+                    surroundings.progress,
+                )
+                for number, changes in enumerate(read)
+            ]
     except (DatabaseError, ProbeError) as error:
-        result = NotRehearsed(error.sentence, is_failure=True)
-    return replace(result, env_not_run=env_not_run) if isinstance(result, NotRehearsed) else result
+        seen = [NotRehearsed(error.sentence, is_failure=True) for _ in read]
+    return [
+        History(
+            changes,
+            replace(each, env_not_run=env_not_run) if isinstance(each, NotRehearsed) else each,
+        )
+        for changes, each in zip(read, seen, strict=True)
+    ]
+
+
+def _of_history(
+    preparation: Preparation, changes: ChangeSet, read: Sequence[ChangeSet]
+) -> Preparation:
+    """Return the preparation without a stamp that is another history's revision."""
+    stamped = [r for c in read for r in c.head_history if r.revision == preparation.stamp]
+    if stamped and not any(r.revision == preparation.stamp for r in changes.head_history):
+        return replace(preparation, stamp=None)
+    return preparation
 
 
 def read_preparation(
@@ -395,16 +428,6 @@ def _only(changes: ChangeSet, request: Request, repository: Repository) -> Chang
 
     chosen = tuple(c for c in changes.revisions if is_wanted(c.revision.path))
     return replace(changes, revisions=chosen)
-
-
-def one_section(sections: tuple[str, ...]) -> str | None:
-    if len(sections) > 1:
-        raise ConfigError(
-            "several sections are given, and one run takes one history",
-            where="--section",
-            fix="Run gatekeeper once for each section.",
-        )
-    return sections[0] if sections else None
 
 
 def _refuse_unknown(settings: ProjectSettings) -> None:

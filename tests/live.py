@@ -117,13 +117,3 @@ def rehearsal_of(report: Report) -> Rehearsal:
 def finding_lines(report: Report) -> list[tuple[str, str | None, int | None]]:
     """Return check, revision and line of every finding, in the report's order."""
     return [(f.check, f.revision, f.line) for f in report.findings]
-
-
-def project_files(situation: str) -> dict[str, str | bytes | None]:
-    """Return the files of one of the small projects in `tests/projects`."""
-    root = Path(__file__).parent / "projects" / situation
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }

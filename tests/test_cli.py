@@ -73,7 +73,7 @@ def test_lint_of_files_and_folders(path: str, code: int, gatekeeper: Gatekeeper)
         ),
         pytest.param(("lint", "--output", "no/where"), "no/where: the report", id="no such folder"),
         pytest.param(("explain", "not-atomi"), "Did you mean `not-atomic`?", id="unknown check"),
-        pytest.param(("lint", "--section", "a", "--section", "b"), "--section", id="sections"),
+        pytest.param(("lint", "--section", "alembic", "--section", "b"), "`[b]`", id="section"),
         pytest.param(("nonsense",), "No such command", id="command"),
     ],
 )

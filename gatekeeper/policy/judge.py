@@ -211,7 +211,7 @@ def _unknown(
             return
     elif needs_rehearsal:
         for revision in changes.to_rehearse:
-            seen = rehearsal.of(revision.revision)
+            seen = rehearsal.of(revision.revision, revision.path)
             if seen is None:
                 yield f"`{revision.revision}` was not rehearsed"
             elif seen.upgrade.outcome is Outcome.SKIPPED:

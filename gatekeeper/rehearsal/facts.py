@@ -186,6 +186,7 @@ def _step_of(
         error=step.error,
         left_open=any(s.fate is Fate.OPEN for s in step.statements),
         ended_transaction=_has_ended(step, writes),
+        path=revision.path,
     )
 
 

@@ -178,8 +178,9 @@ def _deploy(changes: ChangeSet, stage: Stage, databases: Databases) -> tuple[tup
     lost = [head for head in changes.base_heads if head not in there]
     if lost:
         reason = f"a database that stands at {lost[0]} cannot be located in this history"
-        steps = (Step(r.revision, Direction.UPGRADE, Outcome.SKIPPED, reason) for r in added)
-        return (tuple(steps),) * len(databases.each)
+        up, skipped = Direction.UPGRADE, Outcome.SKIPPED
+        steps = tuple(Step(r.revision, up, skipped, reason, path=r.path) for r in added)
+        return (steps,) * len(databases.each)
     if not added:
         return ((),) * len(databases.each)
     return stage.run(databases, added, Direction.UPGRADE).blamed_steps()

@@ -73,6 +73,7 @@ def as_data(report: Report) -> dict[str, Any]:
             "path": project.path,
             "config": project.config,
             "script_location": project.script_location,
+            "sections": list(changes.sections),
             "database": None if rehearsed is None else rehearsed.database,
         },
         "git": {"base": changes.base, "head": changes.head, "dirty": changes.dirty},
@@ -150,7 +151,7 @@ def _steps(changed: ChangedRevision, rehearsal: Rehearsal | NotRehearsed) -> dic
     if isinstance(rehearsal, NotRehearsed):
         reason = rehearsal.reason
     else:
-        rehearsed = rehearsal.of(changed.revision.revision)
+        rehearsed = rehearsal.of(changed.revision.revision, changed.revision.path)
         reason = f"not rehearsed: the revision is {changed.change.value}"
     if isinstance(rehearsal, NotRehearsed) or rehearsed is None:
         skipped = {"outcome": "skipped", "reason": reason, "seconds": 0.0, "statements": 0}
@@ -162,9 +163,8 @@ def _steps(changed: ChangedRevision, rehearsal: Rehearsal | NotRehearsed) -> dic
             "round_trip": compared,
             "second_upgrade": compared,
         }
-    deployed = (s for s in rehearsal.deploy if s.revision == changed.revision.revision)
     return {
-        "upgrade": _step(next(deployed, rehearsed.upgrade)),
+        "upgrade": _step(rehearsal.deployed(changed.revision) or rehearsed.upgrade),
         "downgrade": _step(rehearsed.downgrade),
         "reupgrade": _step(rehearsed.reupgrade),
         "round_trip": _compared(rehearsed.round_trip),

@@ -297,8 +297,7 @@ def _rehearsal(
 
 def _revision(rehearsed: RehearsedRevision, rehearsal: Rehearsal, room: _Room) -> str:
     revision = rehearsed.revision
-    deployed = [s for s in rehearsal.deploy if s.revision == revision.revision]
-    upgrade = deployed[0] if deployed else rehearsed.upgrade
+    upgrade = rehearsal.deployed(revision) or rehearsed.upgrade
     message = gfm.inline(words.clipped(revision.message, 200))
     lines = [
         f"**{gfm.code(revision.revision)}** {message}",

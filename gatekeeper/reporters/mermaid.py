@@ -27,7 +27,12 @@ def _label(text: str, limit: int = 50) -> str:
 
 
 def draw_graph(changes: ChangeSet) -> Picture | None:
-    """Return the graph above the heads' common history; None with a single head."""
+    """Return the graph above the heads' common history; None with a single head.
+
+    Nor is there one where the heads are those of several histories.
+    """
+    if changes.sections:
+        return None
     heads = changes.merged_heads if len(changes.merged_heads) > 1 else changes.head_heads
     if len(heads) < 2:
         return None

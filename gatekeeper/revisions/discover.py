@@ -55,10 +55,23 @@ def find_projects(tree: Tree, start: str = ".") -> tuple[Project, ...]:
 def choose_project(
     tree: Tree, start: str, project: str | None, config: str | None, section: str | None
 ) -> Project:
-    """Return the one project that is meant; the names are those of the options.
+    """Return the one project that is meant, where there may be no other."""
+    sections = () if section is None else (section,)
+    chosen = choose_projects(tree, start, project, config, sections)
+    if len(chosen) > 1:
+        raise _several(chosen, start)
+    return chosen[0]
 
-    `start` is the current directory relative to the repository's root. `project` and
-    `config` are as a person typed them, relative to it or absolute.
+
+def choose_projects(
+    tree: Tree, start: str, project: str | None, config: str | None, sections: Sequence[str]
+) -> tuple[Project, ...]:
+    """Return the projects that are meant, all of one configuration file.
+
+    The names are those of the options. `start` is the current directory relative to the
+    repository's root. `project` and `config` are as a person typed them, relative to it or
+    absolute. Without `sections` all of the file's that have a history of their own are
+    meant.
     """
     survey = _survey(tree, start if project is None and config is None else ".", start)
     found = survey.projects
@@ -66,14 +79,13 @@ def choose_project(
         found = _of_folder(found, _typed(tree, start, project))
     if config is not None:
         found = _of_config(found, tree, start, config)
-    if section is not None:
-        found = _of_section(found, section)
+    if sections:
+        found = tuple(p for section in sections for p in _of_section(found, section))
     distinct = _distinct(found)
     likely = tuple(p for p in distinct if not _is_beside_production(p, start))
-    if len(likely) == 1:
-        return likely[0]
-    if len(distinct) == 1:
-        return distinct[0]
+    for chosen in (likely, distinct):
+        if chosen and (len(chosen) == 1 or _are_of_one_file(chosen)):
+            return chosen
     if distinct:
         raise _several(distinct, start)
     raise _none(tree, survey, start, project or config)
@@ -127,6 +139,12 @@ def _of_section(found: Sequence[Project], section: str) -> tuple[Project, ...]:
         f"No Alembic configuration has a section `[{section}]` that names a script directory.",
         fix=f"{hint}There is: {known}.",
     )
+
+
+def _are_of_one_file(projects: Sequence[Project]) -> bool:
+    """Return whether the projects are sections of one configuration file."""
+    files = {project.config for project in projects}
+    return len(files) == 1 and None not in files
 
 
 def _is_beside_production(project: Project, start: str) -> bool:

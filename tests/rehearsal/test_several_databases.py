@@ -8,7 +8,8 @@ import pytest
 
 from gatekeeper.model import Outcome, Report, Verdict
 from gatekeeper.postgres.servers import Server
-from tests.live import Files, check_repository, make_change, project_files, rehearsal_of
+from tests.live import Files, check_repository, make_change, rehearsal_of
+from tests.situations import project_files, read_situation
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -60,9 +61,7 @@ ENV_PY = "migrations/env.py"
 
 def changed_env(*replacements: tuple[str, str], situation: str = "multidb") -> str:
     """Return the project's env.py with texts replaced that each occur once."""
-    env = project_files(situation)[ENV_PY]
-    assert isinstance(env, bytes)
-    text = env.decode()
+    text = project_files(read_situation(situation))[ENV_PY].decode()
     for old, new in replacements:
         assert text.count(old) == 1, old
         text = text.replace(old, new)
@@ -83,7 +82,7 @@ OWN_TABLES = (
 
 
 def check(root: Path, server: Server, change: Files, situation: str = "multidb") -> Report:
-    make_change(root, project_files(situation), change)
+    make_change(root, project_files(read_situation(situation)), change)
     return check_repository(root, server)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from alembic.script import ScriptDirectory
 from gatekeeper.errors import ConfigError
 from gatekeeper.git import WorkTree, open_tree
 from gatekeeper.model import Project
-from gatekeeper.revisions.discover import choose_project, find_projects
+from gatekeeper.revisions.discover import choose_project, choose_projects, find_projects
 from tests.build_git import ALEMBIC_INI, ENV, a_project, a_repository
 
 ROOT = Project(
@@ -409,6 +410,42 @@ def test_options_choose(
 ) -> None:
     tree = tree_of(tmp_path, MONOREPO)
     assert choose_project(tree, start, *options).script_location == script_location
+
+
+@pytest.mark.parametrize(
+    ("start", "config", "sections", "script_locations"),
+    [
+        ("api", None, (), ["api/db", "api/audit"]),
+        ("api", None, ("audit",), ["api/audit"]),
+        ("api", None, ("audit", "alembic"), ["api/db", "api/audit"]),
+        (".", "api/alembic.ini", (), ["api/db", "api/audit"]),
+        (".", None, ("audit",), ["api/audit"]),
+        (".", "jobs/other.ini", (), ["jobs/other"]),
+    ],
+)
+def test_sections_of_one_file_are_all_meant(
+    tmp_path: Path,
+    start: str,
+    config: str | None,
+    sections: tuple[str, ...],
+    script_locations: list[str],
+) -> None:
+    chosen = choose_projects(tree_of(tmp_path, MONOREPO), start, None, config, sections)
+    assert [project.script_location for project in chosen] == script_locations
+
+
+def test_each_line_of_the_error_leads_to_its_project(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, MONOREPO)
+    with pytest.raises(ConfigError) as error:
+        choose_projects(tree, ".", None, None, ())
+    for line in str(error.value).splitlines()[2:]:
+        typed, _, place = line.partition("  (script directory `")
+        words = shlex.split(typed)
+        options = dict(zip(words[::2], words[1::2], strict=True))
+        project, config = options.get("--project"), options.get("--config")
+        sections = [options["--section"]] if "--section" in options else []
+        (chosen,) = choose_projects(tree, ".", project, config, sections)
+        assert chosen.script_location == place.removesuffix("`)")
 
 
 def test_an_absolute_project_path(tmp_path: Path) -> None:
