@@ -218,7 +218,9 @@ def _give_folder(attempt: Attempt, failure: StartFailure, launch: Launch) -> Att
 def _give_home_file(attempt: Attempt, failure: StartFailure) -> Attempt | None:
     """Give the file that is read in the home directory the database's URL."""
     path = failure.path
-    if failure.fault is not Fault.HOME_FILE or path is None or path in dict(attempt.home_files):
+    if failure.fault is not Fault.HOME_FILE or path is None or not path.isprintable():
+        return None
+    if path in dict(attempt.home_files):
         return None
     reason = f"~/{path} is not there; one with the ephemeral database's URL was given"
     return replace(

@@ -39,6 +39,7 @@ from gatekeeper.probe.dependencies import (
 from gatekeeper.probe.indexes import index_variables, mask, pip_files, secrets_of
 from gatekeeper.probe.interpreter import is_own_active, own_interpreter
 from gatekeeper.probe.mishaps import last_lines, read_mishap
+from gatekeeper.probe.placeholders import names_database
 from gatekeeper.probe.protocol import Interpreter
 from gatekeeper.probe.pythons import describe_python, find_python, find_uv
 from gatekeeper.probe.recipes import Step, environment_step, has_groups, install_steps
@@ -324,10 +325,12 @@ def _build(
             everything=everything,
         )
 
-    variables = {**_variables(place), **indexes, **wish.variables}
+    # A build has no database: what would be filled with one's address is left unset.
+    given = {name: text for name, text in wish.variables.items() if not names_database(text)}
+    variables = {**_variables(place), **indexes, **given}
     if os.geteuid() != 0:
         variables["UV_CACHE_DIR"] = str(place.folder.parent.parent / "downloads")
-    secrets = (*secrets_of(variables), *wish.variables.values())
+    secrets = (*secrets_of(variables), *given.values())
     with open_sandbox(python, place.folder, repository, environ, variables) as sandbox:
         programs = sandbox.private / "bin"
         programs.mkdir()

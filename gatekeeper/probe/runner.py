@@ -252,7 +252,7 @@ def _start_message(
         "flask": _flask(launch, attempt),
         "prefers_async": Way.ASYNCPG in attempt.ways,
         "gives_connection": Way.CONNECTION in attempt.ways,
-        "loop": next((way.value for way in attempt.ways if way in _LOOPS), None),
+        "loop": next((way.value for way in reversed(attempt.ways) if way in _LOOPS), None),
         "arguments": dict(launch.arguments),
         "configure": None if launch.plain is None else dict(launch.plain.options),
     }

@@ -55,6 +55,13 @@ def history_remedy(stage: Stage, failure: StepError) -> str:
             "`project: {extensions: […]}` or put the rest into the SQL file of "
             "`project.bootstrap`; or run the history as one: `project: {role: owner}`"
         )
+    guessed = stage.probe.attempt.guessed
+    if failure.sqlstate is None and guessed:
+        entries = ", ".join(f"{name}: …" for name in guessed)
+        return (
+            "It ran with made-up values. Where one of them is to blame, give the right one in "
+            f"the policy file: `project: {{env: {{{entries}}}}}`"
+        )
     if failure.sqlstate is None:
         return "Give what the code needs in the policy file: `project: {env: {NAME: …}}`"
     return "`alembic upgrade` on an empty database fails in the same way: correct the revision"

@@ -251,6 +251,14 @@ def test_a_build_sees_no_token_and_leaves_no_process(make, tmp_path):
     assert "left-behind" not in processes.stdout
 
 
+def test_a_build_gets_the_projects_variables_without_those_of_the_database(make, tmp_path):
+    variables = {"STAGE": "dev", "DATABASE_URL": "{database_url}", "BRACES": "{a}"}
+    environment = seen_by_build(make(a_package(tmp_path), variables=variables))["environment"]
+    assert isinstance(environment, dict)
+    given = {name: text for name, text in environment.items() if name in variables}
+    assert given == {"STAGE": "dev", "BRACES": "{a}"}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the build as another account")
 def test_what_a_build_made_cannot_be_changed_later(make, tmp_path):
     """Another run's code, under the same account, must not write into it."""

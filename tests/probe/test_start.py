@@ -145,6 +145,17 @@ def test_an_example_of_the_checkout_is_taken(launch, probe_server):
     }
 
 
+def test_a_rewritten_dialect_is_come_back_to_once(launch, probe_server):
+    launched = launch("sqlite_default")
+    env = launched.checkout / "migrations/env.py"
+    refusal = "if 'SHOP_DATABASE_URL' in os.environ:\n    raise RuntimeError('not yet')\n"
+    env.write_text(f"import os\n{refusal}{env.read_text()}")
+    attempt, attempts = start(launched, probe_server)
+    assert attempt.reasons == ("with SHOP_DATABASE_URL set it does not start",)
+    assert (attempt.variables, attempt.ways, attempts) == ((), (Way.OTHER_DIALECT,), 3)
+    assert start(again(launched, attempt), probe_server)[1] == 1
+
+
 def test_an_argument_is_asked_for_and_can_be_given(launch, probe_server):
     launched = launch("x_argument")
     with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatekeeper.model import Learned, NotRehearsed
-from tests.live import check_change, finding_lines, live_revision, rehearsal_of
+from tests.live import ENV_PY, check_change, finding_lines, live_revision, rehearsal_of
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -69,6 +69,25 @@ def test_an_extension_that_a_new_revision_lacks_is_not_made(server, tmp_path):
         "Make the extension in this revision or one before it: "
         "`op.execute('CREATE EXTENSION IF NOT EXISTS \"citext\"')`. Where production has it "
         "already, name it in the policy file: `project: {extensions: [citext]}`"
+    )
+
+
+def test_a_base_that_fails_on_a_made_up_value_names_the_variable(server, tmp_path):
+    read = "import os\n{'dev': 1, 'prod': 2}[os.environ['STAGE']]"
+    report = check_change(
+        tmp_path,
+        server,
+        {
+            "migrations/env.py": f"import os\nos.environ['STAGE']\n{ENV_PY}",
+            f"{V}/a001.py": live_revision("a001", None, read),
+        },
+        {f"{V}/b001.py": live_revision("b001", "a001")},
+    )
+    assert isinstance(report.rehearsal, NotRehearsed)
+    assert report.rehearsal.reason == (
+        "the history up to the base does not run: migrations/versions/a001.py:13: "
+        "KeyError: 'dummy'. It ran with made-up values. Where one of them is to blame, give the "
+        "right one in the policy file: `project: {env: {STAGE: …}}`"
     )
 
 
