@@ -100,7 +100,7 @@ def create_database(
     _mark(database)
     if template is not None:
         _copy_settings(template, database)
-        server.roles.copy(server.administer, template.name, database.name)
+        server.copy_roles(template.name, database.name)
     if extensions:
         try:
             _create_extensions(database, extensions)

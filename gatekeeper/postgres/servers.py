@@ -30,6 +30,7 @@ from gatekeeper.postgres.installations import (
     find_installations,
 )
 from gatekeeper.postgres.roles import NOTE, Login, Roles
+from gatekeeper.postgres.server_wide import ServerWide
 
 DATABASE_PREFIX = "gatekeeper_"
 
@@ -45,7 +46,8 @@ class Server:
 
     `parameters` are what else a client needs to connect, such as `sslmode`. `account` is
     whom a server of our own runs under, None where that is ourselves. `run_id` is in the
-    names of all databases of this run, of whose roles `roles` knows.
+    names of all databases of this run, of whose roles `roles` knows; `wide` knows what
+    their migrations have done beyond them.
     """
 
     info: ServerInfo
@@ -57,6 +59,7 @@ class Server:
     run_id: str
     roles: Roles
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    wide: ServerWide = field(default_factory=ServerWide, repr=False)
     account: Account | None = None
     cluster: Cluster | None = field(default=None, repr=False)
     _administration: list[Connection] = field(default_factory=list, repr=False)
@@ -108,17 +111,31 @@ class Server:
             return [] if cursor.description is None else cursor.fetchall()
 
     def use_roles_of(self, database: str) -> None:
-        """Make the server's roles those of a database of this run."""
+        """Make what all databases share, roles first, that of a database of this run."""
+        self.wide.look(self.administer, self.roles.is_superuser)
+        before = self.roles.in_use
         self.roles.enter(self.administer, database)
+        if self.roles.in_use != before:
+            self.wide.switch(self.administer, self._quote, before, self.roles.in_use)
 
-    def claim_roles(self, texts: Iterable[str]) -> None:
-        """Take note of the roles that statements have made on a server that others use too."""
+    def copy_roles(self, template: str, clone: str) -> None:
+        """Give a clone, which was made just now, the roles of its template."""
+        self.roles.copy(self.administer, template, clone)
+        self.wide.copy(self.administer, clone)
+
+    def claim(self, texts: Iterable[str]) -> None:
+        """Take note of what statements have done to what all databases of a server share."""
+        texts = list(texts)
         self.roles.claim(self.administer, texts)
+        self.wide.claim(self.administer, texts)
 
     def make_role(self, name: str, options: str = "NOLOGIN") -> None:
         """Make a role that all databases of this run have; it is dropped with the run."""
         self.administer(f"CREATE ROLE {quote(self, name)} {options}")
         self.roles.adopt(self.administer, name)
+
+    def _quote(self, identifier: str) -> str:
+        return quote(self, identifier)
 
     def next_database_name(self) -> str:
         """Return a name that no other database of this server has."""
@@ -232,12 +249,12 @@ def _use_service(database_url: str) -> Iterator[Server]:
         _sweep(server)
         yield server
         _drop_databases(server, f"{DATABASE_PREFIX}{server.run_id}_")
-        drop_roles(server)
+        leave_clean(server)
     except BaseException:
         # What broke the block is what has to be told, not that cleaning failed as well.
         with contextlib.suppress(DatabaseError):
             _drop_databases(server, f"{DATABASE_PREFIX}{server.run_id}_")
-            drop_roles(server)
+            leave_clean(server)
         raise
     finally:
         server.close()
@@ -386,22 +403,23 @@ def _list_noted_roles(server: Server, databases: Collection[str]) -> list[str]:
     return [name for (name,) in rows]
 
 
-def drop_roles(server: Server) -> tuple[str, ...]:
-    """Drop the roles that this run made; return what there is to say of others.
+def leave_clean(server: Server) -> tuple[str, ...]:
+    """Take back what migrations did to the server itself; return what there is to say.
 
-    The databases of the run are gone by then, and what the roles owned with them.
+    The databases of the run are gone by then, and what its roles owned with them.
     """
+    said = server.wide.restore(server.administer, server._quote, server.roles.is_superuser)
     left = []
     for name in server.roles.list_made(server.administer):
         try:
             server.administer(f"DROP ROLE IF EXISTS {quote(server, name)}")
         except DatabaseError as error:
             left.append(f"the role {name} is left on the server: {error.what}")
-    left += (
+    unclear = (
         f"the role {name} came up on the server meanwhile and is left: it may be another's"
         for name in sorted(server.roles.unclear)
     )
-    return tuple(left)
+    return (*said, *left, *unclear)
 
 
 def _drop_databases(server: Server, prefix: str) -> None:

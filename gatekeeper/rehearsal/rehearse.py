@@ -23,7 +23,7 @@ from gatekeeper.model import (
     Step,
     StepError,
 )
-from gatekeeper.postgres.servers import Server, drop_roles
+from gatekeeper.postgres.servers import Server, leave_clean
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.probe.protocol import Launch, ProbeDrift
 from gatekeeper.rehearsal.databases import Databases
@@ -59,7 +59,7 @@ def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsals | No
     started = time.monotonic()
     try:
         rehearsals = _rehearse(script, progress, started)
-        left = drop_roles(script.server)
+        left = leave_clean(script.server)
     except (ProbeError, DatabaseError) as error:
         return NotRehearsed(
             error.sentence,

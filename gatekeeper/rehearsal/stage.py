@@ -179,7 +179,7 @@ class Stage:
             answer = self.probe.run(databases.target, requested, observe)
             answers = answer.each
             ran_well = (s for a in answers for p in a.steps for s in p.statements if not s.failed)
-            self.server.claim_roles(s.sql for s in ran_well)
+            self.server.claim(s.sql for s in ran_well)
             self._version_tables.update(t.name for one in answers for t in one.version_tables)
             not_started = _why_not_started(answers)
             steps = tuple(
@@ -239,7 +239,7 @@ class Stage:
 
     def _run_script(self, database: Database, script: Path) -> None:
         run_script(database, script)
-        self.server.claim_roles([script.read_text(encoding="utf-8", errors="replace")])
+        self.server.claim([script.read_text(encoding="utf-8", errors="replace")])
 
     def _connect(self, database: Database) -> Connection:
         return self._left_open.pop(database.name, None) or database.connect()

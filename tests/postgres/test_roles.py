@@ -10,7 +10,7 @@ import pytest
 from gatekeeper.errors import DatabaseError
 from gatekeeper.model import ServerSource
 from gatekeeper.postgres.databases import Database, create_database
-from gatekeeper.postgres.servers import Server, drop_roles, open_server
+from gatekeeper.postgres.servers import Server, leave_clean, open_server
 from tests.live import server_url
 
 pytestmark = [
@@ -57,7 +57,7 @@ def _role(server: Server, name: str, options: str = "") -> Iterator[None]:
 def test_a_role_of_this_run_is_dropped_at_its_end(server: Server, sql: str, seen: str) -> None:
     with open_server(server_url(server)) as service:
         _execute(create_database(service), sql)
-        service.claim_roles([seen])
+        service.claim([seen])
         assert _roles(server) == {"app"}
     assert _roles(server) == set()
 
@@ -69,9 +69,9 @@ def test_a_role_that_nothing_ties_to_this_run_is_left_and_told(
     database, other = create_database(service), create_database(service)
     service.use_roles_of(database.name)
     with _role(server, "app"):
-        service.claim_roles([seen])
+        service.claim([seen])
         service.use_roles_of(other.name)
-        assert drop_roles(service) == (
+        assert leave_clean(service) == (
             "the role app came up on the server meanwhile and is left: it may be another's",
         )
         assert _roles(server) == {"app"}
@@ -83,7 +83,7 @@ def test_a_role_that_is_used_elsewhere_is_not_ours_though_it_is_named(
     service.use_roles_of(create_database(service).name)
     with _role(server, "app"):
         server.administer("CREATE SCHEMA s AUTHORIZATION app")
-        service.claim_roles(["CREATE ROLE app"])
+        service.claim(["CREATE ROLE app"])
         assert service.roles.ours == set()
 
 
@@ -92,16 +92,16 @@ def test_a_role_that_another_made_between_two_runs_is_not_told(
 ) -> None:
     with _role(server, "app"):
         service.use_roles_of(create_database(service).name)
-        service.claim_roles(["GRANT x TO app"])
-        assert drop_roles(service) == ()
+        service.claim(["GRANT x TO app"])
+        assert leave_clean(service) == ()
 
 
 def test_a_role_that_still_owns_something_elsewhere_is_told(server: Server) -> None:
     with open_server(server_url(server)) as service:
         _execute(create_database(service), "CREATE ROLE app")
-        service.claim_roles(["CREATE ROLE app"])
+        service.claim(["CREATE ROLE app"])
         server.administer("CREATE SCHEMA s AUTHORIZATION app")
-        (told,) = drop_roles(service)
+        (told,) = leave_clean(service)
         assert told.startswith("the role app is left on the server: ")
     server.administer("DROP OWNED BY app; DROP ROLE app")
 
@@ -110,7 +110,7 @@ def test_the_roles_of_killed_runs_are_swept_and_no_others(server: Server) -> Non
     with _role(server, "others"), open_server(server_url(server)) as killed:
         database = create_database(killed)
         _execute(database, "CREATE ROLE app; GRANT USAGE ON SCHEMA public TO app, others")
-        killed.claim_roles(["CREATE ROLE app"])
+        killed.claim(["CREATE ROLE app"])
         killed.make_role(killed.roles.owner.name)
         with open_server(server_url(server)):
             assert _roles(server) == {"app", "others", killed.roles.owner.name}
@@ -122,7 +122,7 @@ def test_the_roles_of_killed_runs_are_swept_and_no_others(server: Server) -> Non
 def test_a_role_for_all_databases_is_in_each(service: Server) -> None:
     first, second = create_database(service), create_database(service)
     _execute(first, "CREATE ROLE app")
-    service.claim_roles(["CREATE ROLE app"])
+    service.claim(["CREATE ROLE app"])
     service.make_role("owner")
     for database, roles in ((second, {"owner"}), (first, {"app", "owner"})):
         service.use_roles_of(database.name)
@@ -139,7 +139,7 @@ def test_without_a_superuser_roles_end_the_run(server: Server) -> None:
         database = create_database(service)
         clone = create_database(service, database)
         _execute(clone, "CREATE ROLE app")
-        service.claim_roles(["CREATE ROLE app"])
+        service.claim(["CREATE ROLE app"])
         with pytest.raises(DatabaseError) as raised:
             database.connect()
         assert raised.value.what == (
