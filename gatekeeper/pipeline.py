@@ -243,10 +243,10 @@ def _rehearse(
     is_allowed = policy.project.without_dependencies
     own = own_interpreter("gatekeeper's own, for want of the project's")
 
-    def run(interpreter: Interpreter, env_not_run: str | None) -> list[History]:
+    def run(interpreter: Interpreter, lacking: ProbeError | None) -> list[History]:
         return _rehearse_with(
             interpreter,
-            env_not_run,
+            lacking,
             preparation,
             request,
             surroundings,
@@ -262,20 +262,21 @@ def _rehearse(
         )
     except ProbeError as error:
         if is_allowed:
-            return run(own, error.brief)
+            return run(own, error)
         return [History(each, NotRehearsed(error.sentence, is_failure=True)) for each in read]
     histories = run(interpreter, None)
     if is_allowed and interpreter.path == own.path:
         # Nothing says what the project depends on, so nothing could be installed.
         failed = (h.rehearsals for h in histories if isinstance(h.rehearsals, NotRehearsed))
         missing = next((each.missing_module for each in failed if each.missing_module), None)
-        return histories if missing is None else run(own, f"`{missing}` is not installed")
+        if missing is not None:
+            return run(own, ProbeError(f"`{missing}` is not installed"))
     return histories
 
 
 def _rehearse_with(
     interpreter: Interpreter,
-    env_not_run: str | None,
+    lacking: ProbeError | None,
     preparation: Preparation,
     request: Request,
     surroundings: Surroundings,
@@ -284,6 +285,8 @@ def _rehearse_with(
     read: Sequence[ChangeSet],
     policy: Policy,
 ) -> list[History]:
+    """Rehearse in that Python; what is `lacking` keeps the project's own env.py from running."""
+    env_not_run = None if lacking is None else lacking.brief
     try:
         surroundings.progress("Starting PostgreSQL")
         hidden = private_folders(repository.root, surroundings.environ)
@@ -300,9 +303,9 @@ def _rehearse_with(
                 checkout = copy_files(tree, directory / f"{side}{number}")
                 usual = Launch(interpreter, checkout, project, repository.root)
                 settled = with_settings(usual, request, policy.project, surroundings)
-                if env_not_run is None:
+                if lacking is None:
                     return settled
-                plain = read_plain(checkout, project, env_not_run)
+                plain = read_plain(checkout, project, lacking.sentence)
                 return replace(settled, ways=(), plain=plain)
 
             seen = [

@@ -52,13 +52,12 @@ Value = str | bool | None
 
 @dataclass(frozen=True)
 class PlainEnvironment:
-    """How revisions run without the project's env.py, and why they do.
+    """How revisions run without the project's env.py.
 
-    `options` are those of its `context.configure(…)` that could be read; `notes` say what
-    was read and what was not.
+    `options` are those of its `context.configure(…)` that could be read; `notes` say why it
+    did not run, what was read and what was not.
     """
 
-    reason: str
     options: Mapping[str, Value] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -76,14 +75,14 @@ def read_plain(checkout: Path, project: Project, reason: str) -> PlainEnvironmen
             tree = ast.parse((checkout / path).read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError) as error:
         notes.append(f"of {path} nothing could be read: {error}")
-        return PlainEnvironment(reason, {}, tuple(notes))
+        return PlainEnvironment({}, tuple(notes))
     _refuse_arguments(tree, path)
     options, unread = _read_options(tree)
     if options:
         told = ", ".join(f"{name}={value!r}" for name, value in options.items())
         notes.append(f"read from {path}: {told}")
     notes += [f"{path}:{line}: {what}" for line, what in (*unread, *_left_undone(tree))]
-    return PlainEnvironment(reason, options, tuple(notes))
+    return PlainEnvironment(options, tuple(notes))
 
 
 def _refuse_arguments(tree: ast.Module, path: str) -> None:

@@ -65,7 +65,7 @@ def test_what_is_read(source: str, options: dict[str, object], tmp_path: Path) -
     plain = read(tmp_path, source)
     told = ", ".join(f"{name}={value!r}" for name, value in options.items())
     notes = (NOT_RUN, f"read from migrations/env.py: {told}") if options else (NOT_RUN,)
-    assert plain == PlainEnvironment("why", options, notes)
+    assert plain == PlainEnvironment(options, notes)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_is_read(source: str, options: dict[str, object], tmp_path: Path) -
 )
 def test_what_is_not_read_is_told(source: str, notes: list[str], tmp_path: Path) -> None:
     told = tuple(f"migrations/env.py:{note}" for note in notes)
-    assert read(tmp_path, source) == PlainEnvironment("why", {}, (NOT_RUN, *told))
+    assert read(tmp_path, source) == PlainEnvironment({}, (NOT_RUN, *told))
 
 
 @pytest.mark.parametrize("source", ["def (", b"\xff", "x = '\0'"])
