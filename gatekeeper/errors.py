@@ -73,6 +73,10 @@ class MissingModule(ProbeError):
         self.module = module
 
 
+class EnvFailed(ProbeError):
+    """env.py raised where no revision was run; its process goes on."""
+
+
 class PublishError(GatekeeperError):
     """GitHub refused or did not answer where its answer was needed."""
 

@@ -313,10 +313,12 @@ class Skipped:
     """Something that was not done, and why.
 
     Where one thing kept many from being done, it is the `cause` of each of them.
+    `is_failure` says that it was tried, and that what it would have told is unknown.
     """
 
     reason: str
     cause: str | None = field(default=None, compare=False)
+    is_failure: bool = False
 
 
 @dataclass(frozen=True)

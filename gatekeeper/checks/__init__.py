@@ -101,8 +101,9 @@ def _run(
     options = {**defaults, **options_of(check.id)}
     results = tuple(module.find(CheckContext(changes, seen, options)))
     findings = tuple(result for result in results if isinstance(result, Finding))
-    skipped = tuple(dict.fromkeys(each for each in results if isinstance(each, Skipped)))
-    error = None
+    unseen = dict.fromkeys(each for each in results if isinstance(each, Skipped))
+    skipped = tuple(each for each in unseen if not each.is_failure)
+    error = "; ".join(each.reason for each in unseen if each.is_failure) or None
     if isinstance(rehearsal, NotRehearsed) and check.needs is Needs.REHEARSAL:
         # What could be read counts even so: a file that does not parse is why nothing ran.
         if rehearsal.is_failure and not findings:

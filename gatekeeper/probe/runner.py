@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gatekeeper.errors import MissingModule, ProbeError
+from gatekeeper.errors import EnvFailed, MissingModule, ProbeError
 from gatekeeper.model import StepError, Way
 from gatekeeper.probe import inside, layout, protocol
 from gatekeeper.probe.attempts import (
@@ -121,10 +121,14 @@ class Probe:
             answer = self._process.last_answer(request)
             error = protocol.read_error(answer.get("error"))
         if error is not None:
-            raise ProbeError(
-                f"env.py failed while asked to {request['kind']}: {error.type}: {error.message}",
+            failed = "autogenerate failed" if request["kind"] == "drift" else "env.py failed"
+            fix = "Check that `alembic check` works in the project's own environment."
+            if error.type == "NoReferencedTableError":
+                fix = "Import the modules of all models in env.py, above `target_metadata`."
+            raise EnvFailed(
+                f"{failed}: {error.type}: {error.message}",
                 where=self._where if error.path is None else f"{error.path}:{error.line}",
-                fix="Check that `alembic check` works in the project's own environment.",
+                fix=fix,
             )
         return answer
 

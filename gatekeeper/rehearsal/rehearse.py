@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gatekeeper.errors import DatabaseError, MissingModule, ProbeError
+from gatekeeper.errors import DatabaseError, EnvFailed, MissingModule, ProbeError
 from gatekeeper.model import (
     Change,
     ChangeSet,
@@ -201,7 +201,10 @@ def _drift(
     """Return what the models want beyond each schema and did not want at the base."""
     if not _is_complete(deploy):
         return (Skipped("the upgrade did not run to its end"),) * len(deploy)
-    wanted = head.probe.drift(deployed.target).each
+    try:
+        wanted = head.probe.drift(deployed.target).each
+    except EnvFailed as error:
+        return (_not_compared(error, base_stage, base),) * len(deploy)
     already: tuple[ProbeDrift, ...] = ()
     unread = None
     if any(drift.operations for drift in wanted):
@@ -223,6 +226,16 @@ def _drift(
             known = already[number].operations
             drifts.append(judge_drift(drift.operations, after[number], known, before[number]))
     return tuple(drifts)
+
+
+def _not_compared(error: EnvFailed, base_stage: _BaseStage, base: Databases) -> Skipped:
+    """Return why the models were not compared; where the base's are, the change broke it."""
+    try:
+        stage = base_stage.open()
+        stage.probe.drift(stage.clone(base).target)
+    except ProbeError:
+        return Skipped(f"{error.sentence}. At the base it fails as well")
+    return Skipped(error.sentence, is_failure=True)
 
 
 def _nothing_committed(

@@ -95,3 +95,9 @@ def test_an_option_of_the_policy_replaces_the_default() -> None:
 def test_a_reason_is_given_once() -> None:
     result = run(a_rehearsal())["enum-drop-unguarded"]
     assert result.skipped == (Skipped("`b002` was not rehearsed"),)
+
+
+def test_what_could_not_be_told_is_an_error_of_the_check() -> None:
+    drift = Skipped("autogenerate failed", is_failure=True)
+    result = run(a_rehearsal(a_rehearsed(), drift=drift))["model-drift"]
+    assert (result.findings, result.skipped, result.error) == ((), (), "autogenerate failed")

@@ -263,3 +263,45 @@ def test_a_blind_metadata_is_one_sentence_and_no_finding(tmp_path: Path, server:
         "(`public.b`, `public.c`, `public.d`): import the models in env.py, above "
         "`target_metadata`",
     )
+
+
+# SQLAlchemy cannot even sort tables of which one refers to another that is not imported.
+REFERRING = {
+    **models("b"),
+    "shop/a.py": "import sqlalchemy as sa\n\nfrom shop.base import metadata\n\n"
+    'sa.Table("a", metadata, sa.Column("id", sa.Integer, primary_key=True), '
+    'sa.Column("b_id", sa.ForeignKey("b.id")))\n',
+    f"{V}/a001.py": live_revision(
+        "a001",
+        None,
+        f"{a_table('b')[0]}\n{a_table('a')[0]}\n"
+        'op.add_column("a", sa.Column("b_id", sa.Integer, sa.ForeignKey("b.id")))',
+        f"{a_table('a')[1]}\n{a_table('b')[1]}",
+    ),
+    **INI,
+}
+FAILED = (
+    "migrations/env.py:12: autogenerate failed: NoReferencedTableError: Foreign key associated "
+    "with column 'a.b_id' could not find table 'b' with which to generate a foreign key to target "
+    "column 'id'. Import the modules of all models in env.py, above `target_metadata`"
+)
+STRICT = {".gatekeeper.yml": "version: 1\nextends: strict\n"}
+
+
+def test_autogenerate_that_fails_at_the_base_as_well(tmp_path: Path, server: Server) -> None:
+    base = {**REFERRING, **STRICT, **env_of("metadata", before=importing("a"))}
+    report = check_change(tmp_path, server, base, adding("d"))
+    told = Skipped(f"{FAILED}. At the base it fails as well")
+    assert rehearsal_of(report).drift == told
+    (result,) = (r for r in report.checks if r.check.id == "model-drift")
+    assert (result.status.value, result.reason) == ("skipped", told.reason)
+    assert report.verdict is Verdict.PASS
+
+
+def test_autogenerate_that_the_change_breaks(tmp_path: Path, server: Server) -> None:
+    base = {**REFERRING, **STRICT, **env_of("metadata", before=importing("a", "b"))}
+    change = {**adding("d"), **env_of("metadata", before=importing("a") + "\n")}
+    report = check_change(tmp_path, server, base, change)
+    (result,) = (r for r in report.checks if r.check.id == "model-drift")
+    assert (result.status.value, result.reason) == ("errored", FAILED.replace(":12", ":13"))
+    assert report.verdict is Verdict.UNDETERMINED
