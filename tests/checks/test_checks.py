@@ -30,6 +30,7 @@ NOT_CHECKS = {
     "observed",
     "pages",
     "paste",
+    "privileges",
     "relatives",
     "undo",
     "written",
