@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import dotenv
@@ -15,15 +17,15 @@ REAL = ".env"
 NAMES = (REAL, *(f".env.{end}" for end in ("example", "sample", "template", "dist", "test")))
 
 
-def read_examples(folder: Path, checkout: Path) -> dict[str, str]:
-    """Return the variables of the `.env` files in a folder, without those left empty.
+def read_examples(folders: Iterable[Path], checkout: Path) -> dict[str, str]:
+    """Return the variables of the `.env` files in the folders, without those left empty.
 
     To be read before the project's code has run, which may put anything in their place. A
     link out of the checkout is left alone, and so is what may be a real secret: a value that
     is taken may be saved.
     """
     found: dict[str, str] = {}
-    for name in NAMES:
+    for folder, name in itertools.product(dict.fromkeys(folders), NAMES):
         file = (folder / name).resolve()
         if file.is_file() and file.is_relative_to(checkout.resolve()):
             text = io.StringIO(file.read_text(encoding="utf-8-sig", errors="replace"))

@@ -106,13 +106,13 @@ def _url(scheme: str) -> str | None:
 
 def _text(words: list[str]) -> str:
     """Return a text; where the name says what is parsed of it, one that can be."""
-    if is_secret("_".join(words)):
-        return SECRET
     if words[-1] in ("URL", "URI", "DSN"):
         return _SCHEMES[next((word.lower() for word in words if word.lower() in _SCHEMES), "https")]
     if words[-1] == "PORT":
         return "1"
-    return PRIVATE_FOLDER if words[-1] in _FOLDER_WORDS else "dummy"
+    if words[-1] in _FOLDER_WORDS:
+        return PRIVATE_FOLDER
+    return SECRET if is_secret("_".join(words)) else "dummy"
 
 
 def secrets_among(names: Collection[str]) -> list[str]:

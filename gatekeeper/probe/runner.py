@@ -148,9 +148,8 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
     wrote would spoil the next.
     """
     attempt = Attempt(ways=launch.ways, home_files=tuple(launch.home_files.items()))
-    examples = read_examples(
-        layout.working_directory(launch.checkout, launch.project), launch.checkout
-    )
+    working = layout.working_directory(launch.checkout, launch.project)
+    examples = read_examples((working, launch.checkout), launch.checkout)
     fallback: Attempt | None = None
     for _ in range(ATTEMPTS_AT_MOST):
         with contextlib.ExitStack() as stack:

@@ -145,6 +145,39 @@ def test_an_example_of_the_checkout_is_taken(launch, probe_server):
     }
 
 
+ONE_BY_ONE = "[os.environ[f'SHOP_PART_{number}'] for number in range(5)]"
+
+
+@pytest.mark.parametrize(
+    ("line", "variables", "attempts"),
+    [
+        pytest.param("os.getenv('STAGE')", {}, 1, id="nothing asks for it"),
+        pytest.param("int(os.environ['SMTP_PORT'])", {"SMTP_PORT": "1"}, 2, id="a number"),
+        pytest.param(
+            "assert os.getenv('STAGE'), 'set STAGE first'", {"STAGE": "dummy"}, 2, id="in the text"
+        ),
+        pytest.param(
+            "os.getenv('MAPS_API_KEY'), os.getenv('APP_SALT') or exit(1)",
+            {"APP_SALT": SECRET},
+            2,
+            id="a secret that has no name",
+        ),
+        pytest.param(
+            ONE_BY_ONE,
+            {f"SHOP_PART_{number}": "dummy" for number in range(5)},
+            6,
+            id="one by one",
+        ),
+    ],
+)
+def test_variables_are_found_by_what_fails(line, variables, attempts, launch, probe_server):
+    launched = launch("sync_ini")
+    env = launched.checkout / "migrations/env.py"
+    env.write_text(f"import os\n{line}\n{env.read_text()}")
+    attempt, needed = start(launched, probe_server)
+    assert (dict(attempt.variables), needed) == (variables, attempts)
+
+
 def test_a_rewritten_dialect_is_come_back_to_once(launch, probe_server):
     launched = launch("sqlite_default")
     env = launched.checkout / "migrations/env.py"
