@@ -15,16 +15,23 @@ from pathlib import Path
 from gatekeeper.errors import ProbeError
 from gatekeeper.model import Project
 
+# Where the version table has a schema of its own, env.py is what makes it.
 ENV_PY = """\
 from alembic import context
 from sqlalchemy import create_engine, pool
 from sqlalchemy.engine import make_url
 
+options = context.config.attributes["configure"]
 url = make_url(context.config.get_main_option("sqlalchemy.url"))
 url = url.set(drivername="postgresql+psycopg2", query={})
 engine = create_engine(url, poolclass=pool.NullPool, future=True)
 with engine.connect() as connection:
-    context.configure(connection=connection, **context.config.attributes["configure"])
+    schema = options.get("version_table_schema")
+    if schema is not None:
+        quoted = connection.dialect.identifier_preparer.quote(schema)
+        connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS " + quoted)
+        connection.commit()
+    context.configure(connection=connection, **options)
     with context.begin_transaction():
         context.run_migrations()
 """

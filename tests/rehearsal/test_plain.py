@@ -221,7 +221,7 @@ def test_what_can_be_read_of_env_py_is_kept(root: Path, server: Server) -> None:
     options = "version_table=TABLE, version_table_schema='meta', transaction_per_migration=True"
     base = {
         **env_with(options),
-        "base.sql": "CREATE SCHEMA meta; CREATE TYPE mood AS ENUM ('ok');\n",
+        "base.sql": "CREATE TYPE mood AS ENUM ('ok');\n",
         ".gatekeeper.yml": "version: 1\nproject: {without_dependencies: true, "
         "bootstrap: base.sql}\n",
     }
