@@ -43,9 +43,11 @@ Instead
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gatekeeper.checks.observed import at_error, find_upgrade, raised, tell_unfinished
+from gatekeeper.checks.paste import execute, quote_name
 from gatekeeper.checks.privileges import WHY, delegate, is_denied
 from gatekeeper.extensions import extension_of
 from gatekeeper.model import (
@@ -131,9 +133,17 @@ def _remedy(error: StepError | None) -> str:
             "has it already, name it in the policy file: "
             f"`project: {{extensions: [{extension}]}}`"
         )
+    if (role := _ROLE_EXISTS.match(error.message)) is not None:
+        make = f"DO $$BEGIN CREATE ROLE {quote_name(role[1])}; EXCEPTION WHEN duplicate_object "
+        return (
+            "Roles belong to the server, for all its databases: this one was there before the "
+            "run, or an earlier revision makes it. Make it only where it is missing:\n\n"
+            f"    {execute(make + 'THEN NULL; END$$')}"
+        )
     return _REMEDIES.get(error.sqlstate or "", _REMEDY)
 
 
+_ROLE_EXISTS = re.compile('role "(.+)" already exists')
 _REMEDY = (
     "Run `alembic upgrade head` on a database that is at the base's head and holds rows, and "
     "correct the revision until it passes."

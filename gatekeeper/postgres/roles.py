@@ -6,7 +6,9 @@ shared catalogs only those rows are there that belong to the database in use. Th
 others are put away, with their object identifiers, until it is their turn.
 
 On a server that is given only roles that this run's own migrations were seen to make are
-treated so. Writing to a catalog needs a superuser; without one a run that makes roles ends.
+treated so. They are noted in a database of the run, so that the next one can drop what a
+killed one left; of a role whose migration was running at that moment nobody knows. Writing to
+a catalog needs a superuser; without one a run that makes roles ends.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ they lack, production lacks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from gatekeeper.extensions import extension_of
@@ -19,6 +20,7 @@ History = tuple[Databases, Ran]
 # SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
 # table, object.
 _MISSING = ("3F000", "42703", "42883", "42P01", "42704")
+_ROLE_EXISTS = re.compile('role "(.+)" already exists')
 _DENIED = "42501"  # insufficient_privilege
 
 
@@ -48,6 +50,11 @@ def history_remedy(stage: Stage, failure: StepError) -> str:
         return (
             "Where the first revisions expect a schema that something else made, give it "
             "in the policy file: `project: {bootstrap: schema.sql, stamp: <revision>}`"
+        )
+    if (role := _ROLE_EXISTS.match(failure.message)) is not None:
+        return (
+            f"Where no other revision makes the role, the server of `--database-url` had it "
+            f'before: drop it there (`DROP ROLE "{role[1]}";`), or leave the option out'
         )
     if failure.sqlstate == _DENIED:
         return (

@@ -137,3 +137,14 @@ def test_the_remedy_follows_the_error() -> None:
         "Rows hold NULL there: give the column a `server_default`, or fill it before "
         "`op.alter_column(…, nullable=False)`."
     ]
+
+
+def test_the_remedy_for_a_role_that_is_there_tells_whose_roles_are() -> None:
+    error = replace(ERROR, message='role "web-app" already exists', sqlstate="42710")
+    rehearsal = a_rehearsal(a_rehearsed(upgrade=replace(FAILED, error=error)))
+    assert remedies(upgrade_fails, adding(), rehearsal) == [
+        "Roles belong to the server, for all its databases: this one was there before the run, or "
+        "an earlier revision makes it. Make it only where it is missing:\n\n"
+        """    op.execute('DO $$BEGIN CREATE ROLE "web-app"; EXCEPTION WHEN duplicate_object """
+        """THEN NULL; END$$')"""
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gatekeeper.model import Report, ServerSource, Verdict
+from gatekeeper.model import NotRehearsed, Report, ServerSource, Verdict
 from gatekeeper.postgres.servers import Server
 from tests.live import a_table, check_change, live_revision, rehearsal_of
 
@@ -202,3 +202,22 @@ def test_an_audit_follows_the_roles_of_the_whole_history(tmp_path: Path, server:
     report = _check(tmp_path, server, None, (MAKES, DROPS), (MEMBERS, NO_MEMBERS), is_audit=True)
     assert _trips(report) == []
     assert _roles(server) == ["postgres"]
+
+
+@pytest.mark.parametrize("in_base", [True, False], ids=["base", "new"])
+def test_a_role_that_the_server_has_is_not_taken_for_ours(
+    in_base: bool, tmp_path: Path, server: Server
+) -> None:
+    server.administer("CREATE ROLE app")
+    try:
+        new = ("pass", "pass") if in_base else (MAKES, DROPS)
+        report = _check(tmp_path, server, MAKES if in_base else None, new)
+        if in_base:
+            assert isinstance(report.rehearsal, NotRehearsed)
+            assert "`--database-url` had it before: drop it there" in report.rehearsal.reason
+        else:
+            (finding,) = report.findings_of("upgrade-fails")
+            assert 'role "app" already exists' in finding.message
+        assert _roles(server) == ["app", "postgres"]
+    finally:
+        server.administer("DROP ROLE app")
