@@ -55,7 +55,9 @@ from gatekeeper.pipeline import (
     choose_interpreter,
     copy_files,
     read_preparation,
+    stand_in,
     with_settings,
+    without_env,
 )
 from gatekeeper.policy.load import FILE_NAME, find_policy, load_policy
 from gatekeeper.policy.model import ProjectSettings
@@ -226,6 +228,14 @@ class _Source:
 
 
 @dataclass(frozen=True)
+class _Python:
+    """The Python that runs the revisions; `lacking` is why it is not the project's."""
+
+    interpreter: Interpreter
+    lacking: ProbeError | None = None
+
+
+@dataclass(frozen=True)
 class _Rules:
     """What the policy says of the project, None of it unknown to this version."""
 
@@ -379,10 +389,10 @@ def _examine_environment(
     rules = source.rules
     if rules is None:
         return None
-    interpreter = chart.look(
+    python = chart.look(
         Subject.PYTHON, lambda: _see_interpreter(request, surroundings, source, rules)
     )
-    if interpreter is None or server is None or source.changes is None:
+    if python is None or server is None or source.changes is None:
         return None
     surroundings.progress("Starting the project's environment")
     directory = stack.enter_context(open_run_directory("gatekeeper-run-"))
@@ -390,32 +400,45 @@ def _examine_environment(
 
     def launch() -> Launch:
         checkout = copy_files(source.tree, directory / "head")
-        plain = Launch(interpreter, checkout, source.project, source.repository.root)
-        return with_settings(plain, request, rules.settings, surroundings)
+        usual = Launch(python.interpreter, checkout, source.project, source.repository.root)
+        settled = with_settings(usual, request, rules.settings, surroundings)
+        return settled if python.lacking is None else without_env(settled, python.lacking)
 
     stage = chart.look(
         Subject.ENVIRONMENT,
         lambda: _see_stage(stack.enter_context(open_stage(server, rules.preparation, launch))),
     )
-    if stage is not None:
-        python = stage.probe.facts.notes[0]  # now with the versions of its libraries
-        chart.look(Subject.PYTHON, lambda: _Seen(None, python))
+    if stage is not None and stage.probe.is_plain:
+        chart.pass_over(Subject.URL, _WITHOUT_ENV)
+        chart.pass_over(Subject.MODELS, _WITHOUT_ENV)
+    elif stage is not None:
+        told = stage.probe.facts.notes[0]  # now with the versions of its libraries
+        chart.look(Subject.PYTHON, lambda: _Seen(None, told))
         chart.look(Subject.URL, lambda: _see_url(stage, rules.settings, surroundings.environ))
     return stage
 
 
 def _see_interpreter(
     request: Request, surroundings: Surroundings, source: _Source, rules: _Rules
-) -> _Seen[Interpreter]:
-    interpreter = choose_interpreter(
-        request,
-        surroundings,
-        source.repository,
-        source.tree,
-        source.project,
-        rules.settings,
-    )
-    return _Seen(interpreter, f"{interpreter.path}: {interpreter.reason}")
+) -> _Seen[_Python]:
+    try:
+        interpreter = choose_interpreter(
+            request,
+            surroundings,
+            source.repository,
+            source.tree,
+            source.project,
+            rules.settings,
+        )
+    except ProbeError as error:
+        if not rules.settings.without_dependencies:
+            raise
+        told = f"{error.brief}; the revisions run without env.py, as the policy allows"
+        return _Seen(_Python(stand_in(), error), told, error.fix)
+    return _Seen(_Python(interpreter), f"{interpreter.path}: {interpreter.reason}")
+
+
+_WITHOUT_ENV = "env.py does not run without the project's dependencies"
 
 
 def _see_stage(stage: Stage) -> _Seen[Stage]:
@@ -460,7 +483,8 @@ def _see_url(stage: Stage, settings: ProjectSettings, environ: Mapping[str, str]
 def _examine_runs(chart: _Chart, stage: Stage, changes: ChangeSet) -> _Migrated | None:
     wanted = not_stamped(stage.preparation, changes.head_history)
     migrated = chart.look(Subject.HISTORY, lambda: _see_history(stage, wanted))
-    if migrated is not None or not stage.probe.facts.has_target_metadata:
+    has_env = not stage.probe.is_plain
+    if has_env and (migrated is not None or not stage.probe.facts.has_target_metadata):
         chart.look(Subject.MODELS, lambda: _see_models(stage, migrated))
     return migrated
 

@@ -241,7 +241,7 @@ def _rehearse(
     """
     preparation = read_preparation(request, repository, policy.project)
     is_allowed = policy.project.without_dependencies
-    own = own_interpreter("gatekeeper's own, for want of the project's")
+    own = stand_in()
 
     def run(interpreter: Interpreter, lacking: ProbeError | None) -> list[History]:
         return _rehearse_with(
@@ -272,6 +272,11 @@ def _rehearse(
         if missing is not None:
             return run(own, ProbeError(f"`{missing}` is not installed"))
     return histories
+
+
+def stand_in() -> Interpreter:
+    """Return the Python that runs revisions without the project's dependencies."""
+    return own_interpreter("gatekeeper's own, for want of the project's")
 
 
 def _rehearse_with(
@@ -305,8 +310,7 @@ def _rehearse_with(
                 settled = with_settings(usual, request, policy.project, surroundings)
                 if lacking is None:
                     return settled
-                plain = read_plain(checkout, project, lacking.sentence)
-                return replace(settled, ways=(), plain=plain)
+                return without_env(settled, lacking)
 
             seen = [
                 rehearse(
@@ -372,6 +376,12 @@ def with_settings(
         home_files=settings.home,
         timeout_seconds=launch.timeout_seconds if minutes is None else minutes * 60.0,
     )
+
+
+def without_env(launch: Launch, lacking: ProbeError) -> Launch:
+    """Return the launch with an env.py of ours, for what is lacking to run the project's."""
+    plain = read_plain(launch.checkout, launch.project, lacking.sentence)
+    return replace(launch, ways=(), plain=plain)
 
 
 def environment_of(request: Request, settings: ProjectSettings) -> Mapping[str, str]:

@@ -167,6 +167,28 @@ def test_what_lies_below_the_stamp_is_not_run(examined: Examine) -> None:
     assert told[Subject.POLICY].detail == "`.gatekeeper.yml`"
 
 
+def test_dependencies_that_the_policy_lets_be_missing(examined: Examine, tmp_path: Path) -> None:
+    files = {
+        **live_project("import no_such_package\n"),
+        **history("a"),
+        "requirements.txt": "alembic\n./vendor/no_such_package\n",
+        ".gatekeeper.yml": "version: 1\nproject: {without_dependencies: true}\n",
+    }
+    told = examined(files, cache=str(tmp_path / "cache"))
+    assert told.exit_code is ExitCode.PASS
+    assert told.problems() == {}
+    assert told[Subject.PYTHON].detail == (
+        "requirements.txt: the project's dependencies could not be installed; the revisions run "
+        "without env.py, as the policy allows"
+    )
+    assert told[Subject.HISTORY].detail == "1 revision ran on an empty database"
+    not_run = "env.py does not run without the project's dependencies"
+    assert {s: r for s, r in told.not_looked_at().items() if s is not Subject.TARGET} == {
+        Subject.URL: not_run,
+        Subject.MODELS: not_run,
+    }
+
+
 def test_an_ephemeral_server_of_our_own(examined: Examine) -> None:
     told = examined({**live_project(env_with("a")), **history("a")}, database_url=None)
     assert told.problems() == {}

@@ -64,6 +64,7 @@ class Probe:
     """A project's environment that has been started and answers requests.
 
     `attempt` is the one that went well, `learned` what it holds beyond the policy file.
+    `is_plain` says that env.py is not the project's own.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Probe:
         self.facts = facts
         self.attempt = attempt
         self.learned = learned_by(attempt, launch)
+        self.is_plain = launch.plain is not None
         self._process = process
         self._where = _where(launch)
 
