@@ -436,7 +436,7 @@ class NotRehearsed:
 
     `is_failure` tells the second from the first: what should have been seen is unknown.
     `missing_module` is the one that env.py could not import, `env_not_run` why another one
-    had taken its place.
+    had taken its place. `learned` is what had been found out by then.
     """
 
     reason: str
@@ -444,6 +444,7 @@ class NotRehearsed:
     server: ServerInfo | None = None
     missing_module: str | None = None
     env_not_run: str | None = None
+    learned: Learned = Learned()
 
 
 # --- Checks, findings and the policy's say -------------------------------------------

@@ -154,10 +154,8 @@ def check(request: Request, surroundings: Surroundings) -> Report:
 
 def learned_of(report: Report) -> Learned | None:
     """Return what the run had to find out; None where it is all in the policy file."""
-    rehearsal = report.rehearsal
-    if isinstance(rehearsal, NotRehearsed) or rehearsal.learned == Learned():
-        return None
-    return rehearsal.learned
+    learned = report.rehearsal.learned
+    return None if learned == Learned() else learned
 
 
 def require_saving(request: Request) -> None:

@@ -12,14 +12,26 @@ import pytest
 from gatekeeper import merging, pipeline
 from gatekeeper.doctor import Subject, examine
 from gatekeeper.errors import ConfigError
-from gatekeeper.model import Learned, Project, Rehearsal, Way
+from gatekeeper.model import Learned, NotRehearsed, Project, Rehearsal, Way
 from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.policy.model import ProjectSettings
 from gatekeeper.probe.protocol import Interpreter, Launch
 from tests.build import a_change_set, a_rehearsal
-from tests.live import NOW, check_repository, finding_lines, rehearsal_of, server_url
+from tests.build_git import a_repository
+from tests.live import (
+    ENV_PY,
+    NOW,
+    check_change,
+    check_repository,
+    finding_lines,
+    live_project,
+    live_revision,
+    rehearsal_of,
+    server_url,
+)
 from tests.situations import make_repository, read_situation
 
+V = "migrations/versions"
 SECRET = "Dummy0" * 8
 POLICY = """\
 # Ours.
@@ -100,6 +112,32 @@ def test_each_kind_of_what_is_found_out(situation, block, server, tmp_path):
     second = check_repository(root, server, python=sys.executable)
     assert second.to_save is None
     assert finding_lines(second) == finding_lines(first)
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_what_was_found_out_is_shown_where_the_base_fails(server, tmp_path):
+    env = f"import os\nos.environ['DATABASE_URL']\n{ENV_PY}"
+    base = {f"{V}/a001.py": live_revision("a001", None, "op.no_such_thing()")}
+    change = {f"{V}/b001.py": live_revision("b001", "a001")}
+    report = check_change(tmp_path, server, {"migrations/env.py": env, **base}, change)
+    assert isinstance(report.rehearsal, NotRehearsed)
+    assert report.to_save == 'project:\n  env:\n    DATABASE_URL: "{database_url}"\n'
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_the_doctor_shows_an_extension_of_the_history(server, tmp_path):
+    root = tmp_path / "shop"
+    table = 'op.execute("CREATE TABLE t (c citext)")'
+    a_repository(root, {**live_project(), f"{V}/a001.py": live_revision("a001", None, table)})
+    request = Request(directory=root, python=sys.executable, database_url=server_url(server))
+    told = examine(request, None, Surroundings({}, NOW, lambda step: None))
+    (history,) = [each for each in told if each.subject == Subject.HISTORY.value]
+    assert history.detail == (
+        "1 revision ran on an empty database; it needs `citext`, which was made"
+    )
+    assert str(history.remedy).endswith("    project:\n      extensions: [citext]")
 
 
 @pytest.mark.postgres

@@ -140,6 +140,10 @@ def folders_among(names: Collection[str], path: str) -> list[str]:
         and "_" in name
         and not _OF_OTHERS.intersection(name.upper().split("_"))
     ]
-    parts = set(re.split(r"[/_.-]", path.lower()))
-    near = [name for name in found if parts.intersection(name.lower().split("_")[:-1])]
+    parts = _singular(re.split(r"[/_.-]", path.lower()))
+    near = [name for name in found if parts & _singular(name.lower().split("_")[:-1])]
     return near or (found if len(found) == 1 else [])
+
+
+def _singular(words: list[str]) -> set[str]:
+    return {word.removesuffix("s") for word in words if word}

@@ -84,7 +84,7 @@ def _rehearse(
         databases, applied, ran = _run_base(script, head, base_stage)
         if ran is not None and ran.failure is not None:
             reason = _base_failed(head, ran.failure)
-            return NotRehearsed(reason, is_failure=True, server=server.info)
+            return NotRehearsed(reason, True, server.info, learned=head.learned)
         if ran is not None and not ran.has_moved:
             return _nothing_committed(script, head, databases, started)
         head.seed(databases)

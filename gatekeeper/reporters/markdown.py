@@ -109,10 +109,18 @@ def _render(report: Report, rows: tuple[Row, ...], context: RenderContext, room:
     blocks += _remedies(report, context, room, cut)
     if isinstance(report.rehearsal, Rehearsal):
         blocks += _rehearsal(report.rehearsal, context, report, room, cut)
+    blocks += _to_save(report, room)
     if cut:
         blocks.append(f"Left out for length: {'; '.join(cut)}. The full report has everything.")
     blocks.append(_footer(report, context))
     return "\n\n".join(blocks) + "\n"
+
+
+def _to_save(report: Report, room: _Room) -> list[str]:
+    if report.to_save is None or not room.revisions:
+        return []
+    content = f"{words.TO_SAVE}\n\n{gfm.fence(report.to_save.rstrip(), 'yaml')}"
+    return [gfm.folded("What had to be found out to run the project", content)]
 
 
 def _hidden(report: Report, context: RenderContext) -> str:
@@ -282,8 +290,6 @@ def _rehearsal(
         parts = [_revision(r, rehearsal, room) for r in shown]
         if rehearsal.project:
             parts.append("How the project was run: " + gfm.inline("; ".join(rehearsal.project)))
-        if report.to_save is not None:
-            parts.append(f"{words.TO_SAVE}\n\n{gfm.fence(report.to_save.rstrip(), 'yaml')}")
         title = "Per revision: statements, locks, rewrites, rows, time"
         blocks.append(gfm.folded(title, "\n\n".join(parts)))
     if len(shown) < len(rehearsal.revisions):

@@ -146,6 +146,7 @@ def test_secrets_of_the_application_and_not_of_other_services():
         (("UPLOAD_DIR", "LOG_DIR"), "/srv/data", []),
         (("UPLOAD_DIR",), "/srv/data", ["UPLOAD_DIR"]),
         (("UPLOAD_DIR", "LOG_DIR"), "/var/log/shop", ["LOG_DIR"]),
+        (("UPLOAD_DIR", "LOG_DIR"), "/srv/uploads", ["UPLOAD_DIR"]),
     ],
 )
 def test_folders_that_could_have_led_elsewhere(names, path, folders):

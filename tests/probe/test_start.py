@@ -119,6 +119,21 @@ def test_a_folder_elsewhere_becomes_a_private_one(launch, probe_server):
     assert start(again(launched, attempt), probe_server)[1] == 1
 
 
+@needs(PYDANTIC)
+def test_a_folder_of_pydantics_settings_becomes_a_private_one(launch, probe_server):
+    launched = launch("folder_elsewhere")
+    (launched.checkout / "settings.py").write_text(
+        "from pathlib import Path\n"
+        "from pydantic_settings import BaseSettings\n"
+        "class Settings(BaseSettings):\n"
+        "    upload_dir: Path = Path('/srv/of-the-shop/uploads')\n"
+        "    log_dir: Path = Path('logs')\n"
+        "Settings().upload_dir.mkdir(parents=True, exist_ok=True)\n"
+    )
+    attempt, attempts = start(launched, probe_server)
+    assert (attempt.variables, attempts) == ((("UPLOAD_DIR", "{private_folder}"),), 2)
+
+
 def test_a_url_in_a_file_of_the_home_directory_is_given(launch, probe_server):
     launched = launch("url_in_home")
     attempt, attempts = start(launched, probe_server)

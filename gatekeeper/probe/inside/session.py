@@ -20,7 +20,7 @@ from .libraries import import_libraries
 from .loops import way_wanted
 from .places import Places
 from .redirection import Redirection, database_of, origin_of
-from .settings import is_validation, settings_named, settings_unset
+from .settings import is_validation, settings_leading_to, settings_named, settings_unset
 from .steps import Steps
 from .variables import add_names, record_absent_variables
 from .watch import Watch
@@ -174,7 +174,8 @@ class Session:
             return loop
         if self.redirection.other_dialects:
             return "other dialect"
-        if re.search("secret", text, re.I) or isinstance(error, SystemExit):
+        is_exit = isinstance(error, SystemExit) and not is_clean_exit(error)
+        if is_exit or re.search("secret", text, re.I):
             return "secret"
         return "other"
 
@@ -186,6 +187,9 @@ class Session:
                 named.append(_as_text(link.args[0]))
             elif is_validation(link):
                 named.extend(settings_named(link))
+        path, is_at_home = self._path_denied(error)
+        if not named and path is not None and not is_at_home:
+            named = settings_leading_to(path)
         if not named and not isinstance(error, ModuleNotFoundError):
             words = set(re.findall(r"\b[A-Z][A-Z0-9_]{3,}\b", str(error)))
             named = [_as_text(name) for name in self.absent if name in words]

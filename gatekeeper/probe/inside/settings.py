@@ -36,6 +36,19 @@ def settings_unset() -> list[str]:
     return [name for name in dict.fromkeys(names) if _is_unset(name)]
 
 
+def settings_leading_to(path: str) -> list[dict[str, Any]]:
+    """Return the unset variables whose default is a path, or lies below it."""
+    found = []
+    for model in _settings_classes():
+        for name, field in _fields(model).items():
+            default = field.default
+            if isinstance(default, (str, os.PathLike)) and str(default).startswith("/"):
+                place = os.path.realpath(str(default))
+                if place == path or place.startswith(path + os.sep):
+                    found.append({**_variable(model, [_alias_of(name, field)]), "kind": "folder"})
+    return [variable for variable in found if _is_unset(variable["name"])]
+
+
 def _is_unset(name: str) -> bool:
     return name.upper() not in {key.upper() for key in os.environ}
 
