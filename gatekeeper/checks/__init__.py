@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from gatekeeper.checks import (
@@ -100,7 +101,7 @@ def _run(
     seen = rehearsal if isinstance(rehearsal, Rehearsal) else None
     options = {**defaults, **options_of(check.id)}
     results = tuple(module.find(CheckContext(changes, seen, options)))
-    findings = tuple(result for result in results if isinstance(result, Finding))
+    findings = told_once([result for result in results if isinstance(result, Finding)])
     unseen = dict.fromkeys(each for each in results if isinstance(each, Skipped))
     skipped = tuple(each for each in unseen if not each.is_failure)
     error = "; ".join(each.reason for each in unseen if each.is_failure) or None
@@ -111,3 +112,27 @@ def _run(
         else:
             skipped = (*skipped, Skipped(rehearsal.reason))
     return CheckRun(check, findings, skipped, error)
+
+
+def told_once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the findings, those that one call has in several schemas as one.
+
+    An env.py that loops over the schemas of tenants runs a revision in each of them.
+    """
+    alike: dict[tuple[object, ...], list[Finding]] = {}
+    for number, finding in enumerate(findings):
+        schema, _, name = (finding.relation or "").rpartition(".")
+        text = finding.message.replace(f"{schema}.{name}", name)
+        is_one = schema and finding.line is not None
+        key = (finding.revision, finding.path, finding.line, text) if is_one else (number,)
+        alike.setdefault(key, []).append(finding)
+    return tuple(map(_as_one, alike.values()))
+
+
+def _as_one(alike: Sequence[Finding]) -> Finding:
+    first = alike[0]
+    others = len({finding.relation for finding in alike}) - 1
+    if not others:
+        return first
+    more = f"{others} more schema{'s' if others > 1 else ''}"
+    return replace(first, message=f"{first.message}; the same in {more}")

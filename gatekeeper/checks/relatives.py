@@ -23,7 +23,8 @@ def group_relations(
     the ENUM types of its columns, a name before and after a rename, what one statement
     locks against writes (dropping a foreign key locks both its sides), and, of what was
     there before, the two sides of one of the `foreign_keys` and the `partitions` of one
-    table. A dropped index and a type alone
+    table. So are the tables of one name that one call changes in several schemas, such as
+    those of tenants. A dropped index and a type alone
     have no relation in their text; its lock tells the index's table.
     """
     seen = tuple(seen)
@@ -39,6 +40,7 @@ def group_relations(
         if is_same_name(one, referencing) and is_same_name(other, referenced)
     ]
     ties += [{name, _whole(name, partitions or {})} for name in changed]
+    ties += _of_one_call(seen)
     groups: list[set[str]] = []
     for tie in ties:
         apart = [group for group in groups if not group & tie]
@@ -48,6 +50,16 @@ def group_relations(
         home = next((frozenset(group) for group in groups if name in group), frozenset({name}))
         found.setdefault(home, []).append(name)
     return tuple(tuple(names) for names in found.values())
+
+
+def _of_one_call(seen: Iterable[Seen]) -> list[set[str]]:
+    calls: dict[tuple[str | None, int, str], set[str]] = {}
+    for each in seen:
+        if each.statement.line is not None:
+            for name in _changed(each):
+                key = (each.statement.path, each.statement.line, name.rpartition(".")[2])
+                calls.setdefault(key, set()).add(name)
+    return list(calls.values())
 
 
 def _whole(name: str, partitions: Mapping[str, str]) -> str:

@@ -317,11 +317,7 @@ def _give_up(attempt: Attempt, failure: StartFailure) -> Stop:
             + _IN_ENV.format(entries=_entries(attempt.guessed)),
         )
     if failure.fault is Fault.NEVER_CONNECTED:
-        return Stop(
-            "env.py came to its end without running migrations on any connection",
-            "Look at what env.py needs before it calls `context.run_migrations()`; variables go "
-            "into the policy file: `project: {env: {NAME: …}}`" + _arguments_hint(failure),
-        )
+        return _never_ran(failure)
     if failure.fault is Fault.NO_APP_CONTEXT:
         return Stop(
             f"env.py needs a Flask application and none was found{_reason(failure)}",
@@ -339,12 +335,40 @@ def _give_up(attempt: Attempt, failure: StartFailure) -> Stop:
             "Name a place of its own in the policy file, by the variable that leads there: "
             f"`project: {{env: {{NAME: '{PRIVATE_FOLDER}'}}}}`",
         )
+    if failure.error is not None and failure.error.sqlstate in _NOT_THERE:
+        return Stop(
+            f"env.py reads what an empty database does not have{_reason(failure)}",
+            "Make it before env.py runs, in the policy file: `project: {bootstrap: base.sql}`",
+        )
     return Stop(
         f"env.py could not be run{_reason(failure)}",
         "Check that `alembic current` works with the project's own environment; variables that "
         "it needs go into the policy file: `project: {env: {NAME: …}}`"
         + _arguments_hint(failure)
         + _git_hint(failure),
+    )
+
+
+# SQLSTATEs of a schema and of a table that is not there (manual, appendix A).
+_NOT_THERE = ("3F000", "42P01")
+
+
+def _never_ran(failure: StartFailure) -> Stop:
+    """Return what to do about an env.py that ends well and has run no migrations."""
+    question = failure.question
+    if question is None:
+        return Stop(
+            "env.py came to its end without running migrations on any connection",
+            "Look at what env.py needs before it calls `context.run_migrations()`; variables go "
+            "into the policy file: `project: {env: {NAME: …}}`" + _arguments_hint(failure),
+        )
+    gave = ", which gave no row" if question.rows == 0 else ""
+    return Stop(
+        "env.py came to its end without running migrations. What it last asked was "
+        f"`{' '.join(question.sql.split())[:200]}` ({question.path}:{question.line}){gave}",
+        "Where it migrates each tenant, it needs one: put what makes a tenant (`CREATE SCHEMA "
+        "…`, `INSERT INTO …`) into a file, and into the policy file: "
+        "`project: {bootstrap: tenant.sql}`" + _arguments_hint(failure),
     )
 
 

@@ -287,13 +287,24 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Question:
+    """A query and where it was sent; `rows` is None where the driver does not tell."""
+
+    sql: str
+    path: str
+    line: int
+    rows: int | None
+
+
+@dataclass(frozen=True)
 class StartFailure:
     """A dry run that failed: the error and what was seen on the way.
 
     `module` is the name that could not be imported; `variables` are the recorded absent
     environment variables that the error names. `path` is a file or folder outside the
     checkout that could not be had, in the home directory relative to it. `arguments` are
-    those of `-x` that env.py reads and nobody has given.
+    those of `-x` that env.py reads and nobody has given. `question` is what the project's
+    code last asked of the database.
     """
 
     fault: Fault
@@ -305,6 +316,7 @@ class StartFailure:
     drivers: tuple[str, ...]
     path: str | None = None
     arguments: tuple[str, ...] = ()
+    question: Question | None = None
 
 
 class ProtocolError(Exception):
@@ -487,6 +499,19 @@ def read_start_failure(message: Mapping[str, Any]) -> StartFailure:
         drivers=read_texts(message, "drivers"),
         path=optional(message, "path", str),
         arguments=read_texts(message, "arguments"),
+        question=_read_question(message.get("question")),
+    )
+
+
+def _read_question(entry: object) -> Question | None:
+    if entry is None:
+        return None
+    message = read_object(entry)
+    return Question(
+        sql=read(message, "sql", str),
+        path=read(message, "path", str),
+        line=read(message, "line", int),
+        rows=optional(message, "rows", int),
     )
 
 

@@ -100,6 +100,14 @@ class Probe:
             lacking = gathering.unavailable()
             if lacking is not None:
                 raise _needs_dependencies(lacking)
+            if gathering.is_simultaneous():
+                raise ProbeError(
+                    "env.py runs migrations in several threads at the same time, and Alembic "
+                    "has one `context` and one `op` for all of them",
+                    where=self._where,
+                    fix="Let one end before the next begins: `thread.join()`, or "
+                    "`ThreadPoolExecutor(max_workers=1)`.",
+                )
             return gathering.finish()
 
     def drift(self, target: Target) -> ProbeDrift:
@@ -494,6 +502,10 @@ class _Gathering:
         if index is not None and not 0 <= index < len(self._requested):
             raise ProtocolError(f"there is no step {index}")
         return index
+
+    def is_simultaneous(self) -> bool:
+        """Whether a step began while another one ran: what was seen of them is mixed up."""
+        return protocol.read(self._done, "simultaneous", bool)
 
     def unavailable(self) -> Unavailable | None:
         """Return what a revision could not run without, in place of an error of its own."""

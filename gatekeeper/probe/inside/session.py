@@ -129,6 +129,7 @@ class Session:
             "drivers": self.redirection.drivers,
             "path": path,
             "arguments": self.environment.arguments_unset(error),
+            "question": self.watch.question,
         }
 
     def _absent(self) -> list[str]:
@@ -220,6 +221,7 @@ class Session:
             "kind": "done",
             "error": error,
             "unavailable": steps.unavailable,
+            "simultaneous": steps.is_simultaneous,
             "databases": steps.databases,
             "fates": {str(number): fate for number, fate in self.watch.fates.items()},
             "omitted": {str(step): count for step, count in self.watch.omitted.items()},

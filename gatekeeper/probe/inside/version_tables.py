@@ -17,14 +17,11 @@ WHERE c.oid = pg_catalog.to_regclass('{}')
 def version_table_of(context: Any) -> list[str | None]:
     """Return schema and name of the version table that a context works with.
 
-    Where env.py names no schema, the search path or the schema translation of the
-    connection decides, which only this session knows.
+    Where env.py names no schema, the search path of the session decides.
     """
-    connection, schema = context.connection, context.version_table_schema
-    options = connection.get_execution_options()
-    schema = (options.get("schema_translate_map") or {}).get(schema, schema)
+    schema = context.version_table_schema
     if schema is None:
-        schema = _find_schema(connection, context.version_table)
+        schema = _find_schema(context.connection, context.version_table)
     return [schema, context.version_table]
 
 

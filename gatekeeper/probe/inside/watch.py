@@ -74,6 +74,8 @@ class Watch:
         self._transactions = 0
         self._wires: dict[int, Wire] = {}
         self._running: dict[int, dict[str, Any]] = {}
+        # What was last asked of a database; an env.py may loop over the answer.
+        self.question: dict[str, Any] | None = None
 
     def finish(self) -> None:
         """Note what is still open and end it, so that nothing outlives the request."""
@@ -122,6 +124,11 @@ class Watch:
             observed = self._observe(wire)
         rows = getattr(cursor, "rowcount", -1)
         rows = rows if isinstance(rows, int) and rows >= 0 else None
+        place = running["place"]
+        if cursor.description is not None and place is not None:
+            path = self.places.relative(place[0])
+            self.question = {"sql": statement[:SQL_KEPT], "path": path, "line": place[1]}
+            self.question["rows"] = rows
         self._send(running, wire, statement, transaction, seconds, rows, observed, False)
 
     def _observe(self, wire: Wire) -> list[list[str | None]]:
