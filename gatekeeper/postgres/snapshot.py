@@ -30,6 +30,7 @@ _TABLES = frozenset({"table", "foreign table"})
 _RELATIONS = _TABLES | {"view", "materialized view", "index", "sequence"}
 _NAME = r'(?:"[^"]+"|[^\s".(]+)'
 _REFERENCES = re.compile(rf"^FOREIGN KEY .*\) REFERENCES ({_NAME}\.{_NAME})\(")
+_OWNER = "gatekeeper_owner"
 _INDEX_CONSTRAINTS = ("PRIMARY KEY", "UNIQUE", "EXCLUDE")
 
 # An object as PostgreSQL tells it: family, table, the values of the family's attributes as a
@@ -173,7 +174,8 @@ def take_snapshot(
 
     `ignore` names tables to leave out with all that belongs to them: Alembic's version
     table. With `roles` those of this run are told as well, and the settings and privileges
-    of the database. In a transaction the search path is another one until its end.
+    of the database; the role of restricted migrations is `gatekeeper_owner` in every run.
+    In a transaction the search path is another one until its end.
     """
     families = list_families(connection.server_version // 10_000)
     if roles is not None:
@@ -200,5 +202,7 @@ def take_snapshot(
         if oid in columns and object_type in _TABLES:
             order = tuple(column_name for _, column_name in sorted(columns[oid]))
         comment = comments.get((catalog, oid, column))
+        if roles is not None:
+            name, values = (text.replace(roles.owner.name, _OWNER) for text in (name, values))
         rows[object_type, name] = (families[family], table, values, comment, order)
     return Snapshot(rows)

@@ -190,6 +190,18 @@ def test_the_way_back_may_need_more_than_the_way_up(tmp_path: Path, server: Serv
     assert finding.remedy == ADMINISTRATOR.format("DROP ROLE app")
 
 
+def test_the_owner_has_the_same_name_in_every_report(tmp_path: Path, server: Server) -> None:
+    grant = _sql(
+        "GRANT SELECT ON t TO PUBLIC", "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC"
+    )
+    (revision,) = rehearsal_of(_check(tmp_path, server, grant)).revisions
+    assert [str(d).replace("arwdDxtm", "arwdDxt") for d in revision.round_trip or ()] == [
+        "table public.t: privileges was none, is "
+        "=r/gatekeeper_owner, gatekeeper_owner=arwdDxt/gatekeeper_owner",
+        "default privileges of gatekeeper_owner on tables is left",
+    ]
+
+
 def test_a_base_that_needs_an_administrator_says_how(tmp_path: Path, server: Server) -> None:
     report = _check(tmp_path, server, "pass", base=_sql("CREATE EXTENSION pageinspect"))
     assert isinstance(report.rehearsal, NotRehearsed)
