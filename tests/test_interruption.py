@@ -26,11 +26,15 @@ V = "migrations/versions"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project whose new revision takes its time, and tells when it has begun."""
+    """A project whose new revision takes its time, and whose base makes a role."""
     slow = 'op.execute("SELECT pg_sleep(600)")'
+    up, down = a_table("a")
+    grant = 'op.execute("CREATE ROLE interrupted; GRANT SELECT ON a TO interrupted")'
+    drop = 'op.execute("DROP OWNED BY interrupted; DROP ROLE interrupted")'
+    base = live_revision("a001", None, f"{up}\n{grant}", f"{drop}\n{down}")
     make_change(
         tmp_path / "shop",
-        {**live_project(), f"{V}/a001.py": live_revision("a001", None, *a_table("a"))},
+        {**live_project(), f"{V}/a001.py": base},
         {f"{V}/b001.py": live_revision("b001", "a001", slow)},
     )
     return tmp_path / "shop"
@@ -55,12 +59,16 @@ def _shared_memory() -> set[Path]:
     return set(Path("/dev/shm").glob("PostgreSQL.*"))
 
 
-def _databases(server: Server) -> set[str]:
+def _left_on(server: Server) -> set[str]:
+    """The databases and roles of runs that a server has."""
     with (
         contextlib.closing(server.connect(server.maintenance_database)) as connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'gatekeeper%'")
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE 'gatekeeper%' UNION ALL"
+            " SELECT rolname FROM pg_roles WHERE rolname IN ('interrupted')"
+        )
         return {row[0] for row in cursor.fetchall()}
 
 
@@ -123,7 +131,7 @@ def _all_gone(processes: list[psutil.Process]) -> bool:
 def test_an_interrupted_run_leaves_nothing_and_says_130(
     number: signal.Signals, is_given: bool, project: Path, server: Server
 ) -> None:
-    folders, databases = _abandoned_folders(), _databases(server)
+    folders, left = _abandoned_folders(), _left_on(server)
     options = ("--database-url", server_url(server)) if is_given else ()
     with _running(project, *options) as process:
         children = _descendants(process)
@@ -131,7 +139,7 @@ def test_an_interrupted_run_leaves_nothing_and_says_130(
         assert process.wait(30) == 130
         assert "Traceback" not in process.communicate()[1]
     _wait_for(lambda: _all_gone(children))
-    assert (_abandoned_folders() - folders, _databases(server) - databases) == (set(), set())
+    assert (_abandoned_folders() - folders, _left_on(server) - left) == (set(), set())
 
 
 def test_a_killed_probe_is_undetermined(project: Path, server: Server) -> None:
@@ -159,7 +167,7 @@ def test_a_killed_postgresql_is_undetermined(project: Path) -> None:
 
 
 def test_after_a_killed_gatekeeper_the_next_run_cleans_up(project: Path, server: Server) -> None:
-    before, databases = _abandoned_folders(), _databases(server)
+    before, left = _abandoned_folders(), _left_on(server)
     with _running(project, "--database-url", server_url(server)) as process:
         children = _descendants(process)
         process.kill()
@@ -173,7 +181,7 @@ def test_after_a_killed_gatekeeper_the_next_run_cleans_up(project: Path, server:
         capture_output=True,
         check=True,
     )
-    assert (_abandoned_folders() - before, _databases(server) - databases) == (set(), set())
+    assert (_abandoned_folders() - before, _left_on(server) - left) == (set(), set())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
