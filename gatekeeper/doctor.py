@@ -55,6 +55,7 @@ from gatekeeper.pipeline import (
     choose_interpreter,
     copy_files,
     read_preparation,
+    read_project_hook,
     stand_in,
     with_settings,
     without_env,
@@ -65,14 +66,17 @@ from gatekeeper.policy.saving import render_block
 from gatekeeper.postgres.servers import Server, open_server
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.postgres.target import TargetState, reach_target, read_target
+from gatekeeper.probe.hook import Hook
 from gatekeeper.probe.placeholders import names_database
 from gatekeeper.probe.protocol import Interpreter, Launch, ProbeDrift
 from gatekeeper.probe.workspace import private_folders
+from gatekeeper.rehearsal.base import base_of, create_models, find_stood_for, refuse_bootstrap
+from gatekeeper.rehearsal.baseline import resolve_stamp
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.drift import find_unknown, list_tables
+from gatekeeper.rehearsal.ground import Preparation, open_ground
 from gatekeeper.rehearsal.history import history_remedy, run_history
-from gatekeeper.rehearsal.rehearse import not_stamped
-from gatekeeper.rehearsal.stage import Preparation, Stage, describe, open_stage
+from gatekeeper.rehearsal.stage import Stage, describe, open_stage
 from gatekeeper.rehearsal.stairway import ancestors
 from gatekeeper.revisions.changes import read_change_set
 from gatekeeper.revisions.discover import choose_project
@@ -241,6 +245,7 @@ class _Rules:
 
     settings: ProjectSettings
     preparation: Preparation
+    hook: Hook | None
 
 
 @dataclass(frozen=True)
@@ -310,7 +315,7 @@ def _examine_files(chart: _Chart, request: Request) -> _Source | None:
     changes = chart.look(Subject.REVISIONS, lambda: _see_revisions(repository, project, tree))
     if changes is not None:
         chart.look(Subject.HEADS, lambda: _see_heads(changes))
-    rules = chart.look(Subject.POLICY, lambda: _see_policy(request, repository, project))
+    rules = chart.look(Subject.POLICY, lambda: _see_policy(request, repository, project, tree))
     return _Source(repository, tree, project, changes, rules)
 
 
@@ -361,13 +366,16 @@ def _see_heads(changes: ChangeSet) -> _Seen[None]:
     return _Seen(None, _listed(changes.head_heads) or "the history is empty")
 
 
-def _see_policy(request: Request, repository: Repository, project: Project) -> _Seen[_Rules]:
+def _see_policy(
+    request: Request, repository: Repository, project: Project, tree: Tree
+) -> _Seen[_Rules]:
     root = repository.root
     file = request.policy or find_policy(root / project.path, root)
     policy = load_policy(file, KNOWN, root if request.policy is None else None)
-    preparation = read_preparation(request, repository, policy.project)
+    hook = read_project_hook(tree, policy.project)
+    preparation = read_preparation(request, repository, policy.project, hook)
     told = "the built-in `recommended`" if file is None else f"`{file.name}`"
-    return _Seen(_Rules(policy.project, preparation), told)
+    return _Seen(_Rules(policy.project, preparation, hook), told)
 
 
 # --- What runs -----------------------------------------------------------------------
@@ -398,16 +406,27 @@ def _examine_environment(
     directory = stack.enter_context(open_run_directory("gatekeeper-run-"))
     directory.chmod(0o711)  # the account of the probe passes through it
 
+    def usual(name: str) -> Launch:
+        checkout = copy_files(source.tree, directory / name, rules.hook)
+        root = source.repository.root
+        launch = Launch(python.interpreter, checkout, source.project, root, hook=rules.hook)
+        return with_settings(launch, request, rules.settings, surroundings)
+
     def launch() -> Launch:
-        checkout = copy_files(source.tree, directory / "head")
-        usual = Launch(python.interpreter, checkout, source.project, source.repository.root)
-        settled = with_settings(usual, request, rules.settings, surroundings)
+        settled = usual("head")
         return settled if python.lacking is None else without_env(settled, python.lacking)
 
-    stage = chart.look(
-        Subject.ENVIRONMENT,
-        lambda: _see_stage(stack.enter_context(open_stage(server, rules.preparation, launch))),
-    )
+    def open_prepared(changes: ChangeSet) -> Stage:
+        ground = stack.enter_context(
+            open_ground(server, rules.preparation, lambda: usual("bootstrap"))
+        )
+        ground.stamp = resolve_stamp(rules.preparation, *base_of(changes))
+        stage = stack.enter_context(open_stage(ground, launch))
+        refuse_bootstrap(changes, stage)
+        return stage
+
+    changes = source.changes
+    stage = chart.look(Subject.ENVIRONMENT, lambda: _see_stage(open_prepared(changes)))
     if stage is not None and stage.probe.is_plain:
         chart.pass_over(Subject.URL, _WITHOUT_ENV)
         chart.pass_over(Subject.MODELS, _WITHOUT_ENV)
@@ -481,15 +500,20 @@ def _see_url(stage: Stage, settings: ProjectSettings, environ: Mapping[str, str]
 
 
 def _examine_runs(chart: _Chart, stage: Stage, changes: ChangeSet) -> _Migrated | None:
-    wanted = not_stamped(stage.preparation, changes.head_history)
-    migrated = chart.look(Subject.HISTORY, lambda: _see_history(stage, wanted))
+    migrated = chart.look(Subject.HISTORY, lambda: _see_history(stage, changes))
     has_env = not stage.probe.is_plain
     if has_env and (migrated is not None or not stage.probe.facts.has_target_metadata):
         chart.look(Subject.MODELS, lambda: _see_models(stage, migrated))
     return migrated
 
 
-def _see_history(stage: Stage, revisions: Sequence[Revision]) -> _Seen[_Migrated]:
+def _see_history(stage: Stage, changes: ChangeSet) -> _Seen[_Migrated]:
+    if stage.ground.preparation.from_models:
+        databases, tables = create_models(stage, changes.head_heads)
+        told = f"none of it ran: the models made {_count(tables, 'table')}"
+        return _Seen(_Migrated(databases, (), stage.snapshot(databases)), told)
+    stood_for = find_stood_for(stage, changes.head_history)
+    revisions = tuple(r for r in changes.head_history if r.revision not in stood_for)
     steps: tuple[Step, ...] = ()
     if not revisions:
         databases = stage.new_databases()
@@ -505,9 +529,10 @@ def _see_history(stage: Stage, revisions: Sequence[Revision]) -> _Seen[_Migrated
                 "    with context.begin_transaction():\n        context.run_migrations()",
                 ExitCode.FAIL,
             )
+    on = "an empty database" if stage.ground.is_bare else "what the bootstrap made"
     told = (
-        f"{_count(len(revisions), 'revision')} ran on an empty database"
-        if revisions
+        f"{_count(len(revisions), 'revision')} ran on {on}"
+        if revisions or stood_for
         else "there is no revision yet"
     )
     added = stage.added_extensions

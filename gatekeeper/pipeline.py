@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import posixpath
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,16 +47,19 @@ from gatekeeper.policy.saving import render_block, save_learned
 from gatekeeper.policy.severity import options_of
 from gatekeeper.policy.shipped import POLICIES
 from gatekeeper.postgres.servers import open_server
+from gatekeeper.probe.bootstrap import ProjectBootstrap
 from gatekeeper.probe.environments import Wish, make_interpreter
+from gatekeeper.probe.hook import Hook, read_hook
 from gatekeeper.probe.interpreter import find_interpreter, own_interpreter
 from gatekeeper.probe.plain import read_plain
 from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.probe.workspace import private_folders
+from gatekeeper.rehearsal.ground import Preparation
 from gatekeeper.rehearsal.rehearse import Script, rehearse
-from gatekeeper.rehearsal.stage import Preparation
 from gatekeeper.revisions.changes import read_change_set
 from gatekeeper.revisions.discover import choose_projects, find_projects
 
+FROM_MODELS = "models"  # as a bootstrap: what the models of env.py describe
 KNOWN = (*checks.CHECKS, waivers.CHECK, weakening.CHECK)
 
 
@@ -237,7 +241,8 @@ def _rehearse(
 
     That is with the project's env.py, or without it where the policy lets it be missing.
     """
-    preparation = read_preparation(request, repository, policy.project)
+    hook = read_project_hook(head, policy.project)
+    preparation = read_preparation(request, repository, policy.project, hook)
     is_allowed = policy.project.without_dependencies
     own = stand_in()
 
@@ -246,6 +251,7 @@ def _rehearse(
             interpreter,
             lacking,
             preparation,
+            hook,
             request,
             surroundings,
             repository,
@@ -281,6 +287,7 @@ def _rehearse_with(
     interpreter: Interpreter,
     lacking: ProbeError | None,
     preparation: Preparation,
+    hook: Hook | None,
     request: Request,
     surroundings: Surroundings,
     repository: Repository,
@@ -299,13 +306,16 @@ def _rehearse_with(
         ):
             directory.chmod(0o711)  # the account of the probe passes through it
 
-            def launch(side: str, number: int) -> Launch:
+            def usual(side: str, number: int) -> Launch:
                 changes = read[number]
-                project = changes.project
-                tree = head if side == "head" else open_tree(repository, changes.base)
-                checkout = copy_files(tree, directory / f"{side}{number}")
-                usual = Launch(interpreter, checkout, project, repository.root)
-                settled = with_settings(usual, request, policy.project, surroundings)
+                is_head = side == "head" or changes.is_audit
+                tree = head if is_head else open_tree(repository, changes.base)
+                checkout = copy_files(tree, directory / f"{side}{number}", hook)
+                launch = Launch(interpreter, checkout, changes.project, repository.root, hook=hook)
+                return with_settings(launch, request, policy.project, surroundings)
+
+            def launch(side: str, number: int) -> Launch:
+                settled = usual(side, number)
                 if lacking is None:
                     return settled
                 return without_env(settled, lacking)
@@ -318,6 +328,7 @@ def _rehearse_with(
                         preparation=_of_history(preparation, changes, read),
                         head=functools.partial(launch, "head", number),
                         base=functools.partial(launch, "base", number),
+                        bootstrap=functools.partial(usual, "bootstrap", number),
                         env_not_run=env_not_run,
                     ),
                     surroundings.progress,
@@ -345,19 +356,59 @@ def _of_history(
     return preparation
 
 
+def read_project_hook(head: Tree, settings: ProjectSettings) -> Hook | None:
+    """Return the hook that the policy names, as the head has it, as the policy is."""
+    if settings.hook is None:
+        return None
+    path = posixpath.normpath(settings.hook)
+    source = None if path.startswith(("/", "..")) else head.read(path)
+    if source is None or not path.endswith(".py"):
+        raise ConfigError(
+            f"`project.hook` names `{settings.hook}`, which is no Python file of the repository",
+            where=settings.places.get("hook"),
+            fix="Give a path that ends in `.py`, from the repository's root: `hook: "
+            "gatekeeper_hook.py`. docs/hook.md shows what is in it.",
+        )
+    return read_hook(path, source)
+
+
 def read_preparation(
-    request: Request, repository: Repository, settings: ProjectSettings
+    request: Request, repository: Repository, settings: ProjectSettings, hook: Hook | None
 ) -> Preparation:
     """Return what every ephemeral database gets first; what cannot be had is refused."""
-    _refuse_unknown(settings)
     root = repository.root
+    bootstrap: list[Path | ProjectBootstrap] = []
+    from_models = settings.bootstrap == FROM_MODELS
+    if settings.bootstrap is not None and not from_models:
+        bootstrap.append(_read_bootstrap(root, settings.bootstrap, settings))
+    if hook is not None and "bootstrap" in hook.functions:
+        bootstrap.append(ProjectBootstrap("`bootstrap(url)`", hook.path))
+    seed = request.seed or settings.seed
     return Preparation(
         extensions=settings.extensions,
-        bootstrap=_sql_file(root, settings.bootstrap, "bootstrap"),
+        bootstrap=tuple(bootstrap),
+        from_models=from_models,
         stamp=settings.stamp,
-        seed=_sql_file(root, request.seed or settings.seed, "seed"),
+        seed=None if seed is None else _sql_file(root, seed, "seed", settings),
+        places=settings.places,
         is_restricted=settings.role == "restricted",
     )
+
+
+def _read_bootstrap(root: Path, written: str, settings: ProjectSettings) -> Path | ProjectBootstrap:
+    """Return an SQL file, or a command in the words that a shell would make of it."""
+    try:
+        words = shlex.split(written)
+    except ValueError as error:
+        raise ConfigError(
+            f"`project.bootstrap` is `{written}`, which is no command: {error}",
+            where=settings.places.get("bootstrap"),
+            fix="Close the quotes.",
+        ) from error
+    if len(words) == 1 and ("/" in written or "." in written) and not written.startswith("./"):
+        return _sql_file(root, written, "bootstrap", settings)
+    where = settings.places.get("bootstrap", "project.bootstrap")
+    return ProjectBootstrap(f"`{written}`", where, tuple(words))
 
 
 def with_settings(
@@ -379,7 +430,7 @@ def with_settings(
 def without_env(launch: Launch, lacking: ProbeError) -> Launch:
     """Return the launch with an env.py of ours, for what is lacking to run the project's."""
     plain = read_plain(launch.checkout, launch.project, lacking.sentence)
-    return replace(launch, ways=(), plain=plain)
+    return replace(launch, ways=(), plain=plain, hook=None)
 
 
 def environment_of(request: Request, settings: ProjectSettings) -> Mapping[str, str]:
@@ -414,10 +465,24 @@ def choose_interpreter(
     )
 
 
-def copy_files(tree: Tree, checkout: Path) -> Path:
-    """Copy the files of one state to a new folder and return it."""
+def copy_files(tree: Tree, checkout: Path, hook: Hook | None) -> Path:
+    """Copy the files of one state to a new folder and return it.
+
+    The hook is the same in each state: as the policy is, that of the head.
+    """
     checkout.mkdir()
     tree.export(checkout)
+    if hook is not None:
+        file = checkout / hook.path
+        if not file.parent.resolve().is_relative_to(checkout.resolve()):
+            raise ConfigError(
+                "the hook lies behind a symbolic link",
+                where=hook.path,
+                fix="Put it into a folder of the repository.",
+            )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+        file.write_bytes(hook.source)
     return checkout
 
 
@@ -441,27 +506,13 @@ def _only(changes: ChangeSet, request: Request, repository: Repository) -> Chang
     return replace(changes, revisions=chosen)
 
 
-def _refuse_unknown(settings: ProjectSettings) -> None:
-    """Refuse what the policy format allows and this version cannot do."""
-    unknown = {
-        "hook": settings.hook is not None,
-    }
-    for name, is_set in unknown.items():
-        if is_set:
-            raise ConfigError(
-                f"`project.{name}` is not in this version of gatekeeper",
-                fix=f"Take `{name}` out of the policy file's `project:` block.",
-            )
-
-
-def _sql_file(root: Path, name: str | None, key: str) -> Path | None:
-    if name is None:
-        return None
+def _sql_file(root: Path, name: str, key: str, settings: ProjectSettings) -> Path:
     path = root / name
     if path.suffix != ".sql" or not path.is_file():
+        also = " A command has several words: `python FILE`." if key == "bootstrap" else ""
         raise ConfigError(
             f"`project.{key}` names `{name}`, which is no SQL file of the repository",
-            fix=f"Give a path to a file that ends in `.sql`, relative to {root}. Commands are "
-            "not in this version.",
+            where=settings.places.get(key),
+            fix=f"Give a path to a file that ends in `.sql`, relative to {root}.{also}",
         )
     return path

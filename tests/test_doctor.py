@@ -163,7 +163,7 @@ def test_what_lies_below_the_stamp_is_not_run(examined: Examine) -> None:
     }
     told = examined({**live_project(env_with("a", "b")), **bootstrap})
     assert told.problems() == {}
-    assert told[Subject.HISTORY].detail == "1 revision ran on an empty database"
+    assert told[Subject.HISTORY].detail == "1 revision ran on what the bootstrap made"
     assert told[Subject.POLICY].detail == "`.gatekeeper.yml`"
 
 
@@ -257,7 +257,7 @@ def test_two_heads(examined: Examine) -> None:
     ("policy", "detail"),
     [
         ("version: 1\nchecks: {downgrade-mising: off}\n", "downgrade-mising"),
-        ("version: 1\nproject: {hook: hook.py}\n", "`project.hook` is not in this version"),
+        ("version: 1\nproject: {hook: hook.py}\n", "`hook.py`, which is no Python file"),
         ("version: 1\nproject: {bootstrap: no.sql}\n", "`no.sql`, which is no SQL file"),
     ],
 )

@@ -155,7 +155,16 @@ def _merge_chain(chain: Sequence[Document]) -> Policy:
     merged: dict[str, Any] = {}
     for document in reversed(chain):
         merged = _merge(merged, document.data)
-    return _build(merged)
+    return _build(merged, _project_places(chain))
+
+
+def _project_places(chain: Sequence[Document]) -> dict[str, str]:
+    """Return file and line of each key of `project:`, of the file that has the last word."""
+    return {
+        key: document.where(("project", key))
+        for document in reversed(chain)
+        for key in document.data.get("project", {})
+    }
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,7 +197,7 @@ def _as_mapping(setting: Any) -> dict[str, Any]:
     return {"severity": setting} if isinstance(setting, str) else setting
 
 
-def _build(data: Mapping[str, Any]) -> Policy:
+def _build(data: Mapping[str, Any], project_places: Mapping[str, str]) -> Policy:
     postgres = data.get("postgres")
     return Policy(
         checks={check_id: _check_setting(s) for check_id, s in data["checks"].items()},
@@ -198,7 +207,7 @@ def _build(data: Mapping[str, Any]) -> Policy:
             Attestation(entry["id"], entry["title"], tuple(entry.get("required_for", ())))
             for entry in data["attestations"]
         ),
-        project=_project(data["project"]),
+        project=_project(data["project"], project_places),
         environments={name: _environment(e) for name, e in data["environments"].items()},
     )
 
@@ -218,7 +227,7 @@ def _override(data: Mapping[str, Any]) -> Override:
     )
 
 
-def _project(data: Mapping[str, Any]) -> ProjectSettings:
+def _project(data: Mapping[str, Any], places: Mapping[str, str]) -> ProjectSettings:
     return ProjectSettings(
         python=str(data["python"]) if "python" in data else None,
         install=data.get("install"),
@@ -234,6 +243,7 @@ def _project(data: Mapping[str, Any]) -> ProjectSettings:
         seed=data.get("seed"),
         hook=data.get("hook"),
         without_dependencies=data.get("without_dependencies", False),
+        places=places,
     )
 
 

@@ -34,6 +34,7 @@ class ProjectSettings:
     """What the project's code needs in order to run; everything may be missing.
 
     `without_dependencies` lets the revisions run without env.py where nothing installs them.
+    `places` has the file and the line where each key stands.
     """
 
     python: str | None = None
@@ -50,6 +51,7 @@ class ProjectSettings:
     seed: str | None = None
     hook: str | None = None
     without_dependencies: bool = False
+    places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 class BackupMode(enum.Enum):

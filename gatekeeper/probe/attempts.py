@@ -74,6 +74,8 @@ def next_attempt(
 
     `examples` are values that the checkout's own files give to variables.
     """
+    if failure.fault is Fault.BROKEN_PROMISE and failure.error is not None:
+        return Stop(failure.error.message, "Call `run()` once in it, and let it end.")
     if failure.fault is Fault.MISSING_MODULE:
         return _incomplete(failure, launch)
     if failure.fault is Fault.MISSING_ARGUMENT:
@@ -90,7 +92,8 @@ def next_attempt(
     )
     if following is not None:
         return following
-    if launch.project.flask_migrate and Way.BARE_FLASK_APP not in attempt.ways:
+    can_be_bare = launch.project.flask_migrate and not launch.has_own_app
+    if can_be_bare and Way.BARE_FLASK_APP not in attempt.ways:
         return _with_way(
             attempt,
             Way.BARE_FLASK_APP,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gatekeeper.model import Direction, Project, StepError, Way
+from gatekeeper.probe.hook import Hook
 from gatekeeper.probe.plain import PlainEnvironment
 
 T = TypeVar("T")
@@ -75,7 +76,8 @@ class Launch:
     `checkout`. `environment` is the policy's `project.env`; of gatekeeper's own `environ`
     a few harmless variables are passed on. `ways`, `arguments` (Alembic's `-x`) and
     `home_files` are what else the policy says; values of `environment` and `home_files` may
-    hold placeholders. With `plain` an env.py of ours takes the place of the project's.
+    hold placeholders. With `plain` an env.py of ours takes the place of the project's. The
+    file of the `hook` is in the checkout.
     """
 
     interpreter: Interpreter
@@ -89,6 +91,12 @@ class Launch:
     home_files: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_seconds: float = 600.0
     plain: PlainEnvironment | None = None
+    hook: Hook | None = None
+
+    @property
+    def has_own_app(self) -> bool:
+        """Whether the hook runs env.py in an application of its own."""
+        return self.hook is not None and "around" in self.hook.functions
 
 
 @dataclass(frozen=True)
@@ -260,6 +268,8 @@ class Fault(enum.Enum):
     CLOSED_PATH = "closed path"
     HOME_FILE = "home file"
     SECRET = "secret"
+    NO_COMMAND = "no command"
+    BROKEN_PROMISE = "broken promise"
     OTHER = "other"
 
 

@@ -68,7 +68,7 @@ class Probe:
     """
 
     def __init__(
-        self, process: _Process, facts: ProbeFacts, attempt: Attempt, launch: Launch
+        self, process: Process, facts: ProbeFacts, attempt: Attempt, launch: Launch
     ) -> None:
         self.facts = facts
         self.attempt = attempt
@@ -126,6 +126,24 @@ class Probe:
             }
         )
 
+    def heads(self, target: Target) -> frozenset[str]:
+        """Return the revisions at which env.py finds the databases."""
+        answer = self._simple({"kind": "heads", "target": protocol.target_message(target)})
+        with self._speaking():
+            return frozenset(protocol.read_texts(answer, "heads"))
+
+    def create_all(self, target: Target, revisions: Sequence[str]) -> int | StepError:
+        """Make what env.py's models describe and stamp it; return how many tables they have."""
+        request = {
+            "kind": "create_all",
+            "target": protocol.target_message(target),
+            "revisions": list(revisions),
+        }
+        with self._speaking():
+            answer = self._process.last_answer(request)
+            error = protocol.read_error(answer.get("error"))
+            return protocol.read(answer, "tables", int) if error is None else error
+
     def _simple(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         with self._speaking():
             answer = self._process.last_answer(request)
@@ -147,7 +165,7 @@ class Probe:
         try:
             yield
         except ProtocolError as error:
-            raise _spoiled(error, self._where) from error
+            raise spoiled(error, self._where) from error
 
 
 @contextlib.contextmanager
@@ -193,9 +211,32 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
 
 def _start(
     stack: contextlib.ExitStack, launch: Launch, attempt: Attempt, target: Target
-) -> tuple[_Process, ProbeFacts | StartFailure]:
+) -> tuple[Process, ProbeFacts | StartFailure]:
+    process, script_location = open_process(stack, launch, attempt, target)
+    message = start_message(launch, attempt, target, script_location)
+    try:
+        answer = process.last_answer({"kind": "start", **message})
+        if answer.get("kind") == "started":
+            return process, protocol.read_facts(answer)
+        return process, protocol.read_start_failure(answer)
+    except ProtocolError as error:
+        raise spoiled(error, _where(launch)) from error
+
+
+def open_process(
+    stack: contextlib.ExitStack,
+    launch: Launch,
+    attempt: Attempt,
+    target: Target,
+    more: Mapping[str, str] | None = None,
+) -> tuple[Process, Path]:
+    """Return the probe's process in its sandbox, and where its env.py is.
+
+    Both end with the stack. `more` are variables that count more than the others.
+    """
     texts = {**dict(attempt.variables), **launch.environment}
     variables = fill_each(texts, target)
+    variables.update(more or {})
     sandbox = stack.enter_context(
         open_sandbox(
             launch.interpreter.path,
@@ -225,15 +266,9 @@ def _start(
         start_new_session=True,
         bufsize=0,
     )
-    process = _Process(popen, launch.timeout_seconds, _where(launch), secrets)
+    process = Process(popen, launch.timeout_seconds, _where(launch), secrets)
     stack.callback(process.kill)
-    try:
-        answer = process.last_answer(_start_message(launch, attempt, target, script_location))
-        if answer.get("kind") == "started":
-            return process, protocol.read_facts(answer)
-        return process, protocol.read_start_failure(answer)
-    except ProtocolError as error:
-        raise _spoiled(error, _where(launch)) from error
+    return process, script_location
 
 
 def _copy_inside(folder: Path) -> None:
@@ -243,14 +278,14 @@ def _copy_inside(folder: Path) -> None:
         (folder / file.name).chmod(0o644)
 
 
-def _start_message(
+def start_message(
     launch: Launch, attempt: Attempt, target: Target, script_location: Path
 ) -> dict[str, Any]:
+    """Return what the process has to know of the project, whatever it is to do."""
     checkout, project = launch.checkout.resolve(), launch.project
     folders = [str(checkout / location) for location in project.version_locations]
     usual = [str(script_location / "versions")]
     return {
-        "kind": "start",
         "target": protocol.target_message(target),
         "checkout": str(checkout),
         "repository": None if launch.repository is None else str(launch.repository),
@@ -268,11 +303,12 @@ def _start_message(
         "loop": next((way.value for way in reversed(attempt.ways) if way in _LOOPS), None),
         "arguments": dict(launch.arguments),
         "configure": None if launch.plain is None else dict(launch.plain.options),
+        "hook": None if launch.hook is None else str(checkout / launch.hook.path),
     }
 
 
 def _flask(launch: Launch, attempt: Attempt) -> str | None:
-    if not launch.project.flask_migrate or launch.plain is not None:
+    if not launch.project.flask_migrate or launch.plain is not None or launch.has_own_app:
         return None
     return "bare" if Way.BARE_FLASK_APP in attempt.ways else "own"
 
@@ -287,7 +323,7 @@ def _editable_paths(launch: Launch, checkout: Path) -> list[str]:
     return [str(checkout / folder) for folder in inside if (checkout / folder).is_dir()]
 
 
-class _Process:
+class Process:
     """The probe's process: requests in, answers out, within its limits."""
 
     def __init__(
@@ -411,7 +447,10 @@ class _Process:
     def _drain(self) -> None:
         assert self._popen.stderr is not None
         with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(self._popen.stderr.fileno(), CHUNK):
+            for _ in range(OUTPUT_AT_MOST // CHUNK):
+                chunk = os.read(self._popen.stderr.fileno(), CHUNK)
+                if not chunk:
+                    return
                 self._output += chunk
                 del self._output[:-OUTPUT_KEPT]
 
@@ -433,6 +472,7 @@ class _Process:
 
     def last_lines(self) -> str:
         """Return the end of what the project printed, without values that were given to it."""
+        self._drain()
         text = self._output.decode("utf-8", "replace")
         for secret in self._secrets:
             if len(secret) > 3:
@@ -577,6 +617,7 @@ def _notes(launch: Launch, attempt: Attempt, facts: ProbeFacts) -> tuple[str, ..
     lines = [
         f"{launch.interpreter.path} ({versions}): {launch.interpreter.reason}",
         *(() if launch.plain is None else launch.plain.notes),
+        *(() if launch.hook is None else (launch.hook.note,)),
         *attempt.reasons,
         *(f"connections to {_tell(o)} were redirected" for o in facts.origins),
         *facts.notes,
@@ -617,7 +658,7 @@ def _stopped(stop: Stop, failure: StartFailure, attempt: Attempt, launch: Launch
     return ProbeError(stop.what + tried, where=where, fix=stop.fix)
 
 
-def _spoiled(error: ProtocolError, where: str) -> ProbeError:
+def spoiled(error: ProtocolError, where: str) -> ProbeError:
     return ProbeError(
         f"the project's process answered what was not agreed: {error}",
         where=where,

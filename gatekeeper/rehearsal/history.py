@@ -12,14 +12,12 @@ from collections.abc import Sequence
 
 from gatekeeper.extensions import extension_of
 from gatekeeper.model import Direction, Revision, StepError
+from gatekeeper.rehearsal.baseline import baseline_remedy, is_missing
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.stage import Ran, Stage
 
 History = tuple[Databases, Ran]
 
-# SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
-# table, object.
-_MISSING = ("3F000", "42703", "42883", "42P01", "42704")
 _ROLE_EXISTS = re.compile('role "(.+)" already exists')
 _DENIED = "42501"  # insufficient_privilege
 
@@ -30,7 +28,7 @@ def run_history(made_by: Stage, run_by: Stage, revisions: Sequence[Revision]) ->
         databases = made_by.new_databases()
         ran = run_by.run(databases, revisions, Direction.UPGRADE, observe=None)
         extension = None if ran.failure is None else extension_of(ran.failure)
-        if extension is None or not made_by.can_add(extension):
+        if extension is None or not made_by.ground.can_add(extension):
             return databases, ran
         made_by.drop(databases)
         made_by.add_extension(extension)
@@ -39,18 +37,15 @@ def run_history(made_by: Stage, run_by: Stage, revisions: Sequence[Revision]) ->
 def history_remedy(stage: Stage, failure: StepError) -> str:
     """Return what to do where the history does not run on an empty database."""
     extension = extension_of(failure)
-    if extension is not None and extension not in stage.preparation.extensions:
+    if extension is not None and extension not in stage.ground.preparation.extensions:
         return (
             f"Production's database has the extension `{extension}` already, and the server "
             f"of the rehearsal (PostgreSQL {stage.server.info.version}, "
             f"{stage.server.info.source.value}) lacks it: give `--database-url` a server that "
             f"has it, and in the policy file: `project: {{extensions: [{extension}]}}`"
         )
-    if failure.sqlstate in _MISSING:
-        return (
-            "Where the first revisions expect a schema that something else made, give it "
-            "in the policy file: `project: {bootstrap: schema.sql, stamp: <revision>}`"
-        )
+    if is_missing(failure):
+        return baseline_remedy(stage.probe.facts)
     if (role := _ROLE_EXISTS.match(failure.message)) is not None:
         return (
             f"Where no other revision makes the role, the server of `--database-url` had it "

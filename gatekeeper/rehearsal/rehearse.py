@@ -21,16 +21,27 @@ from gatekeeper.model import (
     Revision,
     Skipped,
     Step,
-    StepError,
 )
 from gatekeeper.postgres.servers import Server, leave_clean
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.probe.protocol import Launch, ProbeDrift
+from gatekeeper.rehearsal.base import (
+    BaseStage,
+    base_of,
+    reach_base,
+    refuse_bootstrap,
+    refuse_no_baseline,
+    refuse_nothing_run,
+    refuse_unfit_base,
+    run_base,
+)
+from gatekeeper.rehearsal.baseline import resolve_stamp
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.drift import judge_drift
-from gatekeeper.rehearsal.history import history_remedy, run_history
-from gatekeeper.rehearsal.stage import Preparation, Ran, Stage, describe, open_stage
-from gatekeeper.rehearsal.stairway import Line, ancestors, walk
+from gatekeeper.rehearsal.ground import Preparation, open_ground
+from gatekeeper.rehearsal.history import history_remedy
+from gatekeeper.rehearsal.stage import Stage, describe, open_stage
+from gatekeeper.rehearsal.stairway import Line, walk
 from gatekeeper.rehearsal.variation import compare_runs
 
 
@@ -38,6 +49,7 @@ from gatekeeper.rehearsal.variation import compare_runs
 class Script:
     """What is rehearsed, on what: `head` and `base` make a copy of that state's code.
 
+    `bootstrap` makes one of the base's in which the project prepares the databases.
     `env_not_run` is why they go without the project's own env.py, None where they do not.
     """
 
@@ -46,6 +58,7 @@ class Script:
     preparation: Preparation
     head: Callable[[], Launch]
     base: Callable[[], Launch]
+    bootstrap: Callable[[], Launch]
     env_not_run: str | None = None
 
 
@@ -77,24 +90,31 @@ def _rehearse(
 ) -> Rehearsals | NotRehearsed:
     changes, server = script.changes, script.server
     with contextlib.ExitStack() as stack:
+        ground = stack.enter_context(open_ground(server, script.preparation, script.bootstrap))
+        ground.stamp = resolve_stamp(script.preparation, *base_of(changes))
         progress("Starting the project's environment")
-        head = stack.enter_context(open_stage(server, script.preparation, script.head))
-        base_stage = _BaseStage(script, head, stack)
+        head = stack.enter_context(open_stage(ground, script.head))
+        base_stage = BaseStage(ground, script.base, stack)
+        refuse_bootstrap(changes, head)
         progress("Running the history up to the base")
-        databases, applied, ran = _run_base(script, head, base_stage)
-        if ran is not None and ran.failure is not None:
-            reason = _base_failed(head, ran.failure)
-            return NotRehearsed(reason, True, server.info, learned=head.learned)
-        if ran is not None and not ran.has_moved:
+        try:
+            base = reach_base(changes, head, base_stage)
+        except MissingModule:
+            raise
+        except ProbeError as error:
+            return NotRehearsed(error.sentence, True, server.info, learned=head.learned)
+        databases = base.databases
+        if base.ran is not None and not base.ran.has_moved:
             return _nothing_committed(script, head, databases, started)
         head.seed(databases)
-        line = Line(head, databases, applied)
+        line = Line(head, databases, base.applied)
         before = line.snapshots
         deployed: tuple[Snapshot, ...] | None = None
         if not changes.is_audit:
             progress("Upgrading in one go, as a deployment would")
             clones = head.clone(databases)
             deploy = _deploy(changes, head, clones)
+            refuse_unfit_base(changes, head, deploy)
             if len(deploy[0]) == len(changes.to_rehearse) and _is_complete(deploy):
                 deployed = head.snapshot(clones)
             progress("Comparing the models with the schema")
@@ -103,15 +123,21 @@ def _rehearse(
             else:
                 reason = f"the project's own env.py did not run: {script.env_not_run}"
                 drift = (Skipped(reason),) * len(before)
-        walked = walk(head, line, changes.to_rehearse, changes.head_history, progress)
+        walked = walk(
+            head, line, changes.to_rehearse, changes.head_history, base.stood_for, progress
+        )
+        upgrades = tuple(tuple(r.upgrade for r in each) for each in walked.revisions)
+        refuse_nothing_run(upgrades)
+        if changes.is_audit:
+            refuse_no_baseline(head, [steps[0] for steps in upgrades])
 
         def base_again() -> Line:
             progress("Running the history up to the base once more: two runs differ")
-            anew, applied, ran = _run_base(script, head, base_stage)
-            if ran is not None and ran.failure is not None:
-                raise ProbeError(_base_failed(head, ran.failure))
-            head.seed(anew)
-            return Line(head, anew, applied)
+            again = run_base(changes, head, base_stage)
+            if again.failure is not None:
+                raise ProbeError(describe(again.failure), fix=history_remedy(head, again.failure))
+            head.seed(again.databases)
+            return Line(head, again.databases, again.applied)
 
         each, in_one_go = compare_runs(head, walked, deployed, before, base_again)
         revisions = tuple(zip(*each, strict=True))
@@ -120,55 +146,6 @@ def _rehearse(
             reason = "in an audit there is no base to compare with"
             drift = (Skipped(reason),) * len(before)
         return _rehearsals(script, head, deploy, revisions, drift, before, started, in_one_go)
-
-
-class _BaseStage:
-    """The base's code, brought up when something first asks for it."""
-
-    def __init__(self, script: Script, head: Stage, stack: contextlib.ExitStack) -> None:
-        self._script = script
-        self._head = head
-        self._stack = stack
-        self._stage: Stage | None = None
-
-    def open(self) -> Stage:
-        if self._stage is None:
-            script = self._script
-            self._stage = self._stack.enter_context(
-                open_stage(script.server, self._head.preparation, script.base)
-            )
-        return self._stage
-
-
-def _run_base(
-    script: Script, head: Stage, base_stage: _BaseStage
-) -> tuple[Databases, list[str], Ran | None]:
-    """Bring databases to the base; return them, what is applied to them, and the run.
-
-    The head's code serves where the change leaves the base's revisions as they are: one
-    environment less to bring up.
-    """
-    changes = script.changes
-    rewrites = (Change.MODIFIED, Change.DELETED)
-    if any(c.change in rewrites for c in changes.revisions):
-        stage, history = base_stage.open(), changes.base_history
-    else:
-        new = {r.revision for r in changes.to_rehearse}
-        stage = head
-        history = tuple(r for r in changes.head_history if r.revision not in new)
-    wanted = not_stamped(script.preparation, history)
-    applied = [r.revision for r in history]
-    if not wanted:
-        return head.new_databases(), applied, None
-    databases, ran = run_history(head, stage, wanted)
-    return databases, applied, ran
-
-
-def not_stamped(preparation: Preparation, history: Sequence[Revision]) -> tuple[Revision, ...]:
-    """Return the revisions without those that the stamp says are applied."""
-    stamp = next((r for r in history if r.revision == preparation.stamp), None)
-    stamped = set() if stamp is None else ancestors(stamp, history) | {stamp.revision}
-    return tuple(r for r in history if r.revision not in stamped)
 
 
 def _deploy(changes: ChangeSet, stage: Stage, databases: Databases) -> tuple[tuple[Step, ...], ...]:
@@ -194,7 +171,7 @@ def _drift(
     deploy: Sequence[Sequence[Step]],
     head: Stage,
     deployed: Databases,
-    base_stage: _BaseStage,
+    base_stage: BaseStage,
     base: Databases,
     before: Sequence[Snapshot],
 ) -> tuple[Drift | Skipped, ...]:
@@ -228,7 +205,7 @@ def _drift(
     return tuple(drifts)
 
 
-def _not_compared(error: EnvFailed, base_stage: _BaseStage, base: Databases) -> Skipped:
+def _not_compared(error: EnvFailed, base_stage: BaseStage, base: Databases) -> Skipped:
     """Return why the models were not compared; where the base's are, the change broke it."""
     try:
         stage = base_stage.open()
@@ -293,8 +270,3 @@ def _rehearsals(
         )
         for number, database in enumerate(stage.database_names)
     )
-
-
-def _base_failed(stage: Stage, failure: StepError) -> str:
-    what = f"the history up to the base does not run: {describe(failure)}."
-    return f"{what} {history_remedy(stage, failure)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gatekeeper.model import Direction, Learned, Outcome, Revision, Step, StepError
@@ -18,7 +17,6 @@ from gatekeeper.postgres.observation import (
     read_relations,
     read_version_tables,
 )
-from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.scripts import run_script
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
@@ -26,25 +24,10 @@ from gatekeeper.probe.protocol import Launch, Origin, ProbeRun, RequestedStep, T
 from gatekeeper.probe.runner import Probe, open_probe
 from gatekeeper.rehearsal.databases import UNKNOWN, Databases, names_of, target_of
 from gatekeeper.rehearsal.facts import steps_of, tips, with_postconditions
+from gatekeeper.rehearsal.ground import Ground
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What every ephemeral database gets before any revision, from the policy.
-
-    `bootstrap` and `seed` are SQL files: the first runs in the empty database, after
-    which it is stamped with `stamp`; the second once the base is reached. With
-    `is_restricted` all revisions run as a role that owns the database and may no more.
-    """
-
-    extensions: tuple[str, ...] = ()
-    bootstrap: Path | None = None
-    stamp: str | None = None
-    seed: Path | None = None
-    is_restricted: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,14 +68,16 @@ def _blame(steps: tuple[Step, ...], error: StepError) -> tuple[Step, ...]:
 class Stage:
     """One state of the project's code, its probe, and databases to run it on."""
 
-    server: Server
-    preparation: Preparation
+    ground: Ground
     _stack: contextlib.ExitStack
     _probe: Probe | None = field(default=None, repr=False)
     _unused: tuple[Database, ...] = field(default=(), repr=False)
     _left_open: dict[str, Connection] = field(default_factory=dict, repr=False)
     _version_tables: set[str] = field(default_factory=set, repr=False)
-    added_extensions: tuple[str, ...] = ()
+
+    @property
+    def server(self) -> Server:
+        return self.ground.server
 
     @property
     def origins(self) -> tuple[Origin, ...]:
@@ -113,39 +98,61 @@ class Stage:
     def notes(self) -> tuple[str, ...]:
         """How the project was run, one line each; the first is its interpreter's."""
         added = (f"the history needs the extension {e}: made" for e in self.added_extensions)
-        return (*self.probe.facts.notes, *added)
+        return (*self.probe.facts.notes, *added, *self.ground.notes)
 
     @property
     def learned(self) -> Learned:
         return replace(self.probe.learned, extensions=self.added_extensions)
 
-    def can_add(self, extension: str) -> bool:
-        """Whether the server offers an extension that the databases do not have yet."""
-        query = "SELECT FROM pg_catalog.pg_available_extensions WHERE name = %s"
-        return extension not in self.preparation.extensions and bool(
-            self.server.administer(query, extension)
-        )
+    @property
+    def added_extensions(self) -> tuple[str, ...]:
+        return self.ground.added_extensions
 
     def add_extension(self, extension: str) -> None:
         """Let every database from now on have the extension, as if the policy said so."""
-        self.added_extensions = (*self.added_extensions, extension)
-        there = self.preparation.extensions
-        self.preparation = replace(self.preparation, extensions=(*there, extension))
+        self.ground.add_extension(extension)
         self._unused = ()
 
     def new_databases(self) -> Databases:
-        """Return empty, prepared databases; they last as long as the stage."""
-        each = self._unused or self._create(len(self.origins))
+        """Return prepared and stamped databases; they last as long as the stage."""
+        databases = self.bootstrapped()
         self._unused = ()
-        databases = Databases(self.origins, each)
-        if self.preparation.stamp is not None:
-            self.probe.stamp(databases.target, [self.preparation.stamp])
+        if self.ground.stamp:
+            self.probe.stamp(databases.target, self.ground.stamp)
         return databases
+
+    def bootstrapped(self) -> Databases:
+        """Return what `new_databases` will return, before it is stamped."""
+        self._unused = self._unused or self._create(len(self.origins))
+        return Databases(self.origins, self._unused)
+
+    def begin_anew(self) -> None:
+        """Forget what was made before the ground took other databases to begin with."""
+        self._unused = ()
+
+    def versions(self, databases: Databases) -> frozenset[str]:
+        """Return the revisions at which env.py finds databases."""
+        return self.probe.heads(databases.target)
+
+    def version_tables(self, databases: Databases) -> frozenset[str]:
+        """Return the version tables that hold a revision, in whichever schema they are."""
+        filled: set[str] = set()
+        for database in databases.each:
+            with database.session() as connection:
+                found = find_relations(connection, *self._version_tables, "alembic_version")
+                filled.update(
+                    name
+                    for name in found
+                    if any(read_version_tables(connection, *name.split(".", 1)) or ())
+                )
+        return frozenset(filled)
 
     def clone(self, databases: Databases) -> Databases:
         """Return a copy of databases; it lasts as long as the stage."""
         self._close()
-        return replace(databases, each=self._new([(each, ()) for each in databases.each]))
+        clones = tuple(create_database(self.server, each) for each in databases.each)
+        self.server.roles.join(*(clone.name for clone in clones))
+        return replace(databases, each=self._keep(clones))
 
     def snapshot(self, databases: Databases) -> tuple[Snapshot, ...]:
         """Return each catalog without Alembic's version tables, in whichever schema they are."""
@@ -228,18 +235,15 @@ class Stage:
             )
 
     def seed(self, databases: Databases) -> None:
-        if self.preparation.seed is not None:
+        seed = self.ground.preparation.seed
+        if seed is not None:
             for database in databases.each:
-                self._run_script(database, self.preparation.seed)
+                run_script(database, seed)
 
     def drop(self, databases: Databases) -> None:
         """Drop databases that are not needed any more before the stage's end."""
         for database in databases.each:
             drop_database(database)
-
-    def _run_script(self, database: Database, script: Path) -> None:
-        run_script(database, script)
-        self.server.claim([script.read_text(encoding="utf-8", errors="replace")])
 
     def _connect(self, database: Database) -> Connection:
         return self._left_open.pop(database.name, None) or database.connect()
@@ -249,24 +253,13 @@ class Stage:
             self._left_open.popitem()[1].close()
 
     def _create(self, count: int = 1) -> tuple[Database, ...]:
-        """Return so many empty databases of one state."""
-        databases = self._new([(None, self.preparation.extensions)] * count)
-        if self.preparation.bootstrap is not None:
-            for database in databases:
-                self._run_script(database, self.preparation.bootstrap)
-        if self.preparation.is_restricted:
-            owner = make_owner(self.server)
-            databases = tuple(hand_over(database, owner) for database in databases)
-        return databases
+        """Return so many prepared databases of one state."""
+        return self._keep(self.ground.new_databases(count))
 
-    def _new(self, kinds: Sequence[tuple[Database | None, Sequence[str]]]) -> tuple[Database, ...]:
-        """Return databases that share their roles, by their templates and extensions."""
-        databases = []
-        for template, extensions in kinds:
-            databases.append(create_database(self.server, template, extensions))
-            self._stack.callback(drop_database, databases[-1])
-        self.server.roles.join(*(database.name for database in databases))
-        return tuple(databases)
+    def _keep(self, databases: tuple[Database, ...]) -> tuple[Database, ...]:
+        for database in databases:
+            self._stack.callback(drop_database, database)
+        return databases
 
 
 @dataclass(frozen=True)
@@ -279,12 +272,10 @@ class _Look:
 
 
 @contextlib.contextmanager
-def open_stage(
-    server: Server, preparation: Preparation, launch: Callable[[], Launch]
-) -> Iterator[Stage]:
+def open_stage(ground: Ground, launch: Callable[[], Launch]) -> Iterator[Stage]:
     """Yield a stage on which the project's environment has come up."""
     with contextlib.ExitStack() as stack:
-        stage = Stage(server, preparation, stack)
+        stage = Stage(ground, stack)
         stack.callback(stage._close)
 
         def new_target() -> Target:
@@ -310,6 +301,10 @@ def _why_not_started(runs: Sequence[ProbeRun]) -> str:
         return f"{failed.revision} failed before"
     if not any(run.fn_calls for run in runs):
         return "env.py ran no migrations"
+    already = [s.revision for run in runs for s in run.steps if s.already_applied]
+    if already:
+        named = ", ".join(dict.fromkeys(already))
+        return f"{named} counted as applied already when env.py began"
     if runs[0].error is not None:
         return describe(runs[0].error)
     return "env.py ended before"

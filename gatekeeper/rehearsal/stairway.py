@@ -51,11 +51,13 @@ def walk(
     line: Line,
     revisions: Sequence[Revision],
     history: Sequence[Revision],
+    stood_for: frozenset[str],
     progress: Callable[[str], None],
 ) -> Walked:
     """Return the stairways of the revisions, which are in graph order, on each database.
 
-    `line` is the base's state, and is used up; `history` is the head's graph.
+    `line` is the base's state, and is used up; `history` is the head's graph. The
+    bootstrap has made what the revisions of `stood_for` make.
     """
     rehearsed: list[tuple[RehearsedRevision, ...]] = []
     after: list[tuple[Snapshot, ...]] = []
@@ -64,6 +66,10 @@ def walk(
     at: Line | None = line
     for revision in revisions:
         name = revision.revision
+        if name in stood_for:
+            reason = "the bootstrap stands for it, so it did not run"
+            rehearsed.append((_not_run(revision, reason),) * len(stage.origins))
+            continue
         progress(f"Rehearsing {name}: up, down, up")
         cause = next((failed[d] for d in parents(revision) if d in failed), None)
         if cause is not None:

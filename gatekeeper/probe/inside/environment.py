@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .flask_app import find_flask_app, flask_config
+from .hook import Hook
 from .installed import version_of
 from .loops import run_in
 from .places import Places
@@ -33,6 +34,7 @@ class Environment:
         self.redirection = redirection
         self.places = places
         self.app: Any = None
+        self.hook: Hook | None = None
         self.notes: list[str] = []
         self.version_tables: set[str] = set()  # the names of all that were used
         self._script: Any = None
@@ -48,17 +50,29 @@ class Environment:
         return self.launch["configure"] is not None
 
     def prepare(self) -> None:
-        """Make the application's Flask object where env.py needs one."""
+        """Load the hook, make the application's Flask object where env.py needs one."""
         ignore_commands(self.notes)
+        self.load_hook()
         if self.launch["flask"] is not None:
             self.app = find_flask_app(self.launch, self.redirection.url(), self.notes)
 
+    def load_hook(self) -> None:
+        if self.launch["hook"] is not None:
+            self.hook = Hook(self.launch["hook"])
+
     def run(self, function: Callable[..., Any], dont_mutate: bool) -> None:
         """Execute env.py; Alembic calls `function(heads, context)` for the steps."""
-        run_in(self.launch["loop"], lambda: self._run_here(function, dont_mutate))
+        os.chdir(self.launch["working_directory"])
+
+        def run_env() -> None:
+            run_in(self.launch["loop"], lambda: self._run_here(function, dont_mutate))
+
+        if self.hook is None:
+            run_env()
+        else:
+            self.hook.around(run_env)
 
     def _run_here(self, function: Callable[..., Any], dont_mutate: bool) -> None:
-        os.chdir(self.launch["working_directory"])
         config = self._make_config()
         if self._script is None:
             self._make_version_folders()
@@ -101,6 +115,8 @@ class Environment:
         self._known_revisions = self.script.revision_map
 
     def _make_config(self) -> Any:
+        if self.hook is not None and self.hook.alembic_config is not None:
+            return self._completed(self.hook.make_config())
         launch = self.launch
         config_class = importlib.import_module("alembic.config").Config
         file, section = launch["config"], launch["section"]
@@ -118,21 +134,32 @@ class Environment:
             config.set_main_option("version_path_separator", "os")
             joined = os.pathsep.join(launch["version_locations"])
             config.set_main_option("version_locations", escape(joined))
-        config.cmd_opts = argparse.Namespace(
-            cmd=(importlib.import_module("alembic.command").upgrade, ["revision"], []),
-            x=[f"{name}={value}" for name, value in launch["arguments"].items()],
-            sql=False,
-            tag=None,
-            name=section,
-            revision="heads",
-            autogenerate=False,
-            config=launch["config"],
-            raiseerr=True,
-        )
+        config.cmd_opts = self._command_options()
         if self.is_plain:
             config.attributes["configure"] = launch["configure"]
         self._fill_urls(config)
         return config
+
+    def _completed(self, config: Any) -> Any:
+        """Return the hook's Config with what it leaves out."""
+        if not config.get_main_option("script_location"):
+            config.set_main_option("script_location", escape(self.launch["script_location"]))
+        if config.cmd_opts is None:
+            config.cmd_opts = self._command_options()
+        return config
+
+    def _command_options(self) -> argparse.Namespace:
+        return argparse.Namespace(
+            cmd=(importlib.import_module("alembic.command").upgrade, ["revision"], []),
+            x=[f"{name}={value}" for name, value in self.launch["arguments"].items()],
+            sql=False,
+            tag=None,
+            name=self.launch["section"],
+            revision="heads",
+            autogenerate=False,
+            config=self.launch["config"],
+            raiseerr=True,
+        )
 
     def _fill_urls(self, config: Any) -> None:
         """Give the URL options that env.py asks for a value where they have no usable one."""

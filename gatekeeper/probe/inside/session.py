@@ -12,10 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .answers import Answers
+from .commands import CommandFailed, NoCommand, run_command
+from .create_all import create_all
 from .drift import metadatas_of, read_drift
 from .environment import Environment
 from .failures import chain_of, is_clean_exit
 from .flask_app import NoFlaskApp
+from .hook import HookError
 from .libraries import import_libraries
 from .loops import way_wanted
 from .places import Places
@@ -35,18 +38,10 @@ class Session:
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the project and run env.py without a step."""
-        self.places = Places(request["checkout"])
-        self.watch = Watch(self.answers, self.places)
-        self.redirection = Redirection(request["prefers_async"], request["checkout"])
-        self.redirection.aim(request["target"])
-        self.environment = Environment(request, self.redirection, self.places)
+        self._meet(request)
         facts: dict[str, Any] = {"fn_calls": 0, "databases": []}
         try:
-            import_libraries(request)
-            self.absent = record_absent_variables()
-            self.redirection.install()
-            self.watch.install()
-            self.watch.active = True
+            self._install(request)
             self.environment.prepare()
             self._run(self._look(facts), dont_mutate=True)
         except BaseException as error:  # noqa: BLE001  # a stranger's code raises anything
@@ -62,6 +57,38 @@ class Session:
         facts["notes"] = [*self.redirection.notes, *self.environment.notes]
         facts["version_tables"] = sorted(self.environment.version_tables)
         return facts
+
+    def bootstrap(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run the bootstrap command, or that function of the hook; the process is used up."""
+        self._meet(request)
+        try:
+            self._install(request)
+            os.chdir(request["working_directory"])
+            if request["command"] is not None:
+                run_command(request["command"])
+            else:
+                self.environment.load_hook()
+                assert self.environment.hook is not None
+                self.environment.hook.bootstrap(self.redirection.url())
+        except BaseException as error:  # noqa: BLE001  # a stranger's code raises anything
+            if not is_clean_exit(error):
+                return self._failure(error)
+        return {"kind": "done"}
+
+    def _meet(self, request: dict[str, Any]) -> None:
+        self.places = Places(request["checkout"])
+        self.watch = Watch(self.answers, self.places)
+        self.redirection = Redirection(request["prefers_async"], request["checkout"])
+        self.redirection.aim(request["target"])
+        self.environment = Environment(request, self.redirection, self.places)
+
+    def _install(self, request: dict[str, Any]) -> None:
+        """From here on connections are redirected and watched."""
+        import_libraries(request)
+        self.absent = record_absent_variables()
+        self.redirection.install()
+        self.watch.install()
+        self.watch.active = True
 
     def _look(self, facts: dict[str, Any]) -> Callable[..., Any]:
         """Return a step function that yields no step and notes what env.py configured."""
@@ -156,6 +183,10 @@ class Session:
     def _fault(self, error: BaseException | None, missing: str | None) -> str:
         if error is None:
             return "never connected"
+        if isinstance(error, NoCommand):
+            return "no command"
+        if isinstance(error, (CommandFailed, HookError)):
+            return "broken promise"
         if missing is not None:
             return "missing module"
         is_about_one = any(isinstance(e, KeyError) or is_validation(e) for e in chain_of(error))
@@ -236,6 +267,31 @@ class Session:
             return self.environment.script._stamp_revs(revisions or "base", heads)
 
         return self._simple(request, steps, dont_mutate=False)
+
+    def heads(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the revisions at which env.py finds the databases."""
+        found: list[str] = []
+
+        def note(heads: Any, context: Any) -> list[Any]:
+            found.extend(heads)
+            return []
+
+        answer = self._simple(request, note, dont_mutate=True)
+        return {**answer, "heads": list(dict.fromkeys(found))}
+
+    def create_all(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Make what the models of env.py describe, and stamp it.
+
+        Both in one run: where env.py commits each migration, only a step is committed.
+        """
+        made = {"tables": 0}
+        revisions = tuple(request["revisions"])
+
+        def create(heads: Any, context: Any) -> Any:
+            made["tables"] += create_all(context)
+            return self.environment.script._stamp_revs(revisions, heads)
+
+        return {**self._simple(request, create, dont_mutate=False), **made}
 
     def drift(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask autogenerate what it would change, with env.py's own options."""

@@ -1,0 +1,159 @@
+"""Where a prepared database stands in the history, and what a history lacks to begin with."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+from gatekeeper.errors import ConfigError
+from gatekeeper.model import Outcome, Revision, Step, StepError
+from gatekeeper.probe.protocol import ProbeFacts
+from gatekeeper.rehearsal.ground import Preparation
+from gatekeeper.rehearsal.stairway import ancestors
+
+# SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
+# table, object.
+_MISSING = ("3F000", "42703", "42883", "42P01", "42704")
+# And of one that is there already: table or index, column, object, schema, function.
+_DUPLICATE = ("42P07", "42701", "42710", "42P06", "42723")
+# A history that needs a base of something else's making says so this early.
+_FIRST_REVISIONS = 3
+HEADS = ("heads", "head")
+
+
+def resolve_stamp(
+    preparation: Preparation,
+    history: Sequence[Revision],
+    heads: tuple[str, ...],
+    new: Collection[str],
+) -> tuple[str, ...]:
+    """Return the revisions that the bootstrap stands for; `history` leads up to the base.
+
+    `new` are the revisions that are to be rehearsed on top.
+    """
+    stamp = preparation.stamp
+    if stamp is None:
+        return ()
+    where = preparation.where("stamp")
+    if not preparation.bootstrap:
+        raise ConfigError(
+            f"`project.stamp` is `{stamp}`, and there is no `project.bootstrap` for it to stand "
+            "for: the database would be empty",
+            where=where,
+            fix="Add what makes the schema of that revision, such as `bootstrap: db/schema.sql`, "
+            "or take `stamp` out.",
+        )
+    if stamp in HEADS:
+        return heads
+    known = {r.revision for r in history}
+    if stamp in new:
+        raise ConfigError(
+            f"`project.stamp` is `{stamp}`, which is new here: it would count as applied and "
+            "never run",
+            where=where,
+            fix=f"Stamp what the bootstrap was made at; the base's head is {_or_heads(heads)}.",
+        )
+    if stamp not in known:
+        raise _not_in_history(f"`project.stamp` is `{stamp}`", stamp, known, heads, where)
+    return (stamp,)
+
+
+def refuse_standing(
+    preparation: Preparation,
+    versions: Collection[str],
+    history: Sequence[Revision],
+    heads: tuple[str, ...],
+    new: Collection[str],
+) -> None:
+    """Refuse a bootstrap whose own version table is not at or below the base."""
+    where = preparation.where("bootstrap")
+    known = {r.revision for r in history}
+    for version in sorted(versions):
+        if version in new:
+            raise ConfigError(
+                f"the bootstrap brings a database that stands at `{version}`, which is new here: "
+                "it would count as applied and never run",
+                where=where,
+                fix=f"Make the bootstrap at the base, {_or_heads(heads)}: dump a database that "
+                "stands there.",
+            )
+        if version not in known:
+            what = f"the bootstrap brings a database that stands at `{version}`"
+            raise _not_in_history(what, version, known, heads, where)
+
+
+def refuse_elsewhere(preparation: Preparation, tables: Collection[str], facts: ProbeFacts) -> None:
+    """Refuse a bootstrap with a version table that env.py does not look at."""
+    schema = "" if facts.version_table_schema is None else f"{facts.version_table_schema}."
+    raise ConfigError(
+        f"the bootstrap brings the version table `{sorted(tables)[0]}`, and env.py looks at "
+        f"`{schema}{facts.version_table}`: the whole history would run once more",
+        where=preparation.where("bootstrap"),
+        fix="Give `version_table_schema` and `version_table` in `context.configure(…)` of env.py "
+        "as they are in production, or dump the schema that env.py migrates.",
+    )
+
+
+def _not_in_history(
+    what: str, version: str, known: Collection[str], heads: tuple[str, ...], where: str
+) -> ConfigError:
+    longer = [name for name in known if name.startswith(version)]
+    nearest = longer or difflib.get_close_matches(version, known, n=1)
+    meant = f"Did you mean `{nearest[0]}`? " if nearest else ""
+    return ConfigError(
+        f"{what}, which is no revision of the history up to the base",
+        where=where,
+        fix=f"{meant}The base's head is {_or_heads(heads)}.",
+    )
+
+
+def _or_heads(heads: tuple[str, ...]) -> str:
+    return " or ".join(f"`{head}`" for head in heads) or "empty"
+
+
+def not_applied(versions: Iterable[str], history: Sequence[Revision]) -> tuple[Revision, ...]:
+    """Return the revisions that a database at these versions still lacks, in their order."""
+    at = set(versions)
+    applied = {name for r in history if r.revision in at for name in ancestors(r, history)} | at
+    return tuple(r for r in history if r.revision not in applied)
+
+
+def lacks_baseline(steps: Sequence[Step], error: StepError | None) -> bool:
+    """Tell a history whose first revisions expect what something else has made."""
+    if error is None or error.sqlstate not in _MISSING:
+        return False
+    ran = [s for s in steps if s.statements or s.outcome is Outcome.FAILED]
+    failed = next((i for i, s in enumerate(ran) if s.outcome is Outcome.FAILED), None)
+    return failed is not None and failed < _FIRST_REVISIONS
+
+
+def dump_commands(facts: ProbeFacts) -> str:
+    """Return how to dump production's schema with the revision that it stands at."""
+    table = f"{facts.version_table_schema or '*'}.{facts.version_table}"
+    return (
+        '`pg_dump --schema-only "$PRODUCTION_URL" > schema.sql && pg_dump --data-only '
+        f"--table='{table}' \"$PRODUCTION_URL\" >> schema.sql`"
+    )
+
+
+def baseline_remedy(facts: ProbeFacts) -> str:
+    """Return the ways to give a history the base that it does not make itself."""
+    return (
+        "The first revisions expect a schema that something else made. Dump production's, "
+        f"{dump_commands(facts)}, commit the file and add to the policy file `project: "
+        "{bootstrap: schema.sql}`. Without the second dump say which revision it stands at: "
+        "`project: {bootstrap: schema.sql, stamp: <revision>}`. Where a command of the project "
+        "makes the schema: `project: {bootstrap: python -m <module>, stamp: heads}`"
+    )
+
+
+def is_missing(error: StepError) -> bool:
+    return error.sqlstate in _MISSING
+
+
+def names_of_duplicate(error: StepError) -> tuple[str, ...]:
+    """Return what "already exists", in the words of PostgreSQL; empty for another error."""
+    if error.sqlstate not in _DUPLICATE:
+        return ()
+    return tuple(re.findall(r'"([^"]+)"', error.message.partition("\n")[0]))

@@ -1,0 +1,14 @@
+"""users"""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "a001"
+down_revision = None
+
+
+def upgrade():
+    op.create_table("users", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text))
+
+
+def downgrade():
+    op.drop_table("users")

@@ -1,0 +1,14 @@
+"""names"""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "a002"
+down_revision = 'a001'
+
+
+def upgrade():
+    op.execute("CREATE VIEW shop.names AS SELECT name FROM shop.users")
+
+
+def downgrade():
+    op.execute("DROP VIEW shop.names")
