@@ -108,7 +108,7 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             if seen.parsed.concurrently:
                 continue
             if seen.parsed.kind is Kind.CREATE_INDEX and not seen.parsed.only:
-                relation = find_before(seen.parsed.relations[0], names)
+                relation = find_before(_table_named(seen), names)
             elif seen.parsed.kind is Kind.DROP_INDEX:
                 relation = _table_of(context, revision, seen, names)
             else:
@@ -118,6 +118,14 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         yield from _unexplained(context, revision, statements, names)
         if (unseen := tell_unseen(context, revision, step)) is not None:
             yield unseen
+
+
+def _table_named(seen: Seen) -> str:
+    """Return the table on which an index is built; the lock tells what the search path found."""
+    written = seen.parsed.relations[0]
+    locks = seen.statement.locks or ()
+    locked = {lock.relation for lock in locks if is_same_name(written, lock.relation)}
+    return locked.pop() if len(locked) == 1 else written
 
 
 def _table_of(context: CheckContext, revision: Revision, seen: Seen, names: Names) -> str | None:

@@ -180,6 +180,20 @@ DEFECTS = {
 }
 
 
+ROLE = 'op.execute("CREATE ROLE clerk"); op.execute("GRANT SELECT ON items TO clerk")'
+NO_ROLE = 'op.execute("DROP OWNED BY clerk"); op.execute("DROP ROLE clerk")'
+
+
+def test_databases_of_one_run_share_their_roles(tmp_path: Path, server: Server) -> None:
+    """The role is there with both, and gone with both."""
+    change = {f"{V}/a003.py": a003(shop=ROLE, shop_down=NO_ROLE)}
+    report = check(tmp_path, server, change)
+    assert [f for f in told(report) if f[0] not in ("model-drift", "missing-lock-timeout")] == []
+    (rehearsed,) = rehearsal_of(report).revisions
+    roles = [str(d) for d in rehearsed.changes or () if d.object_type == "role"]
+    assert roles == ["shop: role clerk is left", "stock: role clerk is left"]
+
+
 def test_urls_that_are_unset_still_lead_to_one_database_each(
     tmp_path: Path, server: Server
 ) -> None:

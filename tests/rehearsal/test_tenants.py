@@ -103,3 +103,14 @@ def test_tenants_at_the_same_time_are_told_to_come_one_by_one(
         "Alembic has one `context` and one `op` for all of them. Let one end before the next "
         "begins: `thread.join()`, or `ThreadPoolExecutor(max_workers=1)`"
     )
+
+
+def test_what_ends_a_thread_is_why_nothing_ran(tmp_path: Path, server: Server) -> None:
+    broken = ('text(f"SET search_path TO {tenant}")', 'text(f"SET search_pat TO {tenant}")')
+    report = check(tmp_path, server, "tenants_threaded", CLEAN, broken)
+    assert report.verdict is Verdict.UNDETERMINED
+    assert report.undetermined is not None
+    assert report.undetermined.startswith(
+        "migrations/env.py:11: env.py could not be run: UndefinedObject: unrecognized "
+        'configuration parameter "search_pat"'
+    )

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,7 @@ class Session:
     def __init__(self, answers: Answers) -> None:
         self.answers = answers
         self.absent: list[str] = []
+        self.lost: list[BaseException] = []
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the project and run env.py without a step."""
@@ -42,13 +44,14 @@ class Session:
         facts: dict[str, Any] = {"fn_calls": 0, "databases": []}
         try:
             self._install(request)
+            self._keep_lost_errors()
             self.environment.prepare()
             self._run(self._look(facts), dont_mutate=True)
         except BaseException as error:  # noqa: BLE001  # a stranger's code raises anything
             if facts["fn_calls"] == 0 or not is_clean_exit(error):
                 return self._failure(error)
         if facts["fn_calls"] == 0:
-            return self._failure(None)
+            return self._failure(next(iter(self.lost), None))
         gc.freeze()  # the application stays; later collections need not look through it
         facts["kind"] = "started"
         facts["origins"] = self.redirection.origins
@@ -89,6 +92,17 @@ class Session:
         self.redirection.install()
         self.watch.install()
         self.watch.active = True
+
+    def _keep_lost_errors(self) -> None:
+        """Keep what ends a thread: env.py itself may go on without the migrations of it."""
+        original = threading.excepthook
+
+        def excepthook(thread: Any) -> None:
+            if thread.exc_value is not None:
+                self.lost.append(thread.exc_value)
+            original(thread)
+
+        threading.excepthook = excepthook
 
     def _look(self, facts: dict[str, Any]) -> Callable[..., Any]:
         """Return a step function that yields no step and notes what env.py configured."""

@@ -8,7 +8,7 @@ for module in MODULES:
     for name in ("users", "orders", "bills"):
         sa.Table(name, metadata, sa.Column("id", sa.Integer, primary_key=True), schema=module)
 
-engine = sa.create_engine(context.config.get_main_option("sqlalchemy.url"))
+engine = sa.create_engine(context.config.get_main_option("sqlalchemy.url"), future=True)
 for module in MODULES:
     with engine.connect() as connection:
         connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {module}"))

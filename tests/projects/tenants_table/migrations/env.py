@@ -3,7 +3,7 @@ from alembic import context
 
 TENANTS = "SELECT name FROM tenants"
 
-engine = sa.create_engine(context.config.get_main_option("sqlalchemy.url"))
+engine = sa.create_engine(context.config.get_main_option("sqlalchemy.url"), future=True)
 with engine.connect() as connection:
     tenants = connection.execute(sa.text(TENANTS)).scalars().all()
 

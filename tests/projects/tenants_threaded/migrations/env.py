@@ -3,7 +3,7 @@ import threading
 import sqlalchemy as sa
 from alembic import context
 
-engine = sa.create_engine(context.config.get_main_option("sqlalchemy.url"))
+engine = sa.create_engine(context.config.get_main_option("sqlalchemy.url"), future=True)
 
 
 def migrate(tenant):
