@@ -309,7 +309,9 @@ def _check_and_report(
         _write(name, report, target, surroundings.now)
     if is_saving:
         saved = pipeline.save(request, report)
-        what = "there was nothing to save" if saved is None else f"{saved} has it now"
+        what = "there was nothing to save"
+        if saved is not None:
+            what = f"the `project:` block is in {saved} now"
         click.echo(f"gatekeeper: {what}", err=True)
     return _EXIT_CODES[report.verdict]
 

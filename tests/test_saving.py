@@ -168,7 +168,9 @@ def test_the_command_saves_and_the_doctor_shows(server, tmp_path, clean_environm
         for _ in range(2)
     ]
     assert "gatekeeper check --save` puts it there" in " ".join(runs[0].stdout.split())
-    assert runs[0].stderr == f"gatekeeper: {root / '.gatekeeper.yml'} has it now\n"
+    assert runs[0].stderr == (
+        f"gatekeeper: the `project:` block is in {root / '.gatekeeper.yml'} now\n"
+    )
     assert "project:" not in runs[1].stdout
     assert runs[1].stderr == "gatekeeper: there was nothing to save\n"
     assert runs[1].returncode == runs[0].returncode

@@ -108,6 +108,22 @@ def test_threads_and_loops_that_env_py_asks_for(way, found, attempts, launch, pr
     assert start(again(launched, attempt), probe_server)[1] == 1
 
 
+@needs(LOOPS)
+@pytest.mark.parametrize("way", ["worker thread", "thread", "running loop"])
+def test_an_exit_in_a_thread_or_loop_is_an_exit(way, launch, probe_server):
+    launched = launch(LOOPS, environment={"SHOP_WAY": way})
+    env = launched.checkout / "migrations/env.py"
+    source = env.read_text()
+    env.write_text(f"{source}\nraise SystemExit\n")
+    assert start(launched, probe_server)[1] == 2
+    env.write_text(f"{source}\nraise SystemExit(4)\n")
+    with (
+        pytest.raises(ProbeError, match="could not be run: SystemExit: 4"),
+        open_probe(launched, probe_server.new_target),
+    ):
+        pass
+
+
 def test_a_folder_elsewhere_becomes_a_private_one(launch, probe_server):
     launched = launch("folder_elsewhere")
     attempt, attempts = start(launched, probe_server)
