@@ -28,12 +28,23 @@ _SETTINGS = """
 SELECT name, setting FROM pg_catalog.pg_file_settings WHERE sourcefile ~ 'postgresql.auto.conf$'
 """
 
+# The roles but those of rehearsals, with all that is told of them, passwords where we may.
+_ROLES = """
+SELECT r.rolname, pg_catalog.concat_ws(' ', pg_catalog.to_jsonb(r), (
+    SELECT pg_catalog.jsonb_agg(m ORDER BY m.roleid, m.member) FROM pg_catalog.pg_auth_members m
+    WHERE m.member = r.oid), (
+    SELECT setconfig FROM pg_catalog.pg_db_role_setting
+    WHERE setrole = r.oid AND setdatabase = 0))
+FROM pg_catalog.{} r WHERE r.rolname !~ '^(pg_|gatekeeper_)'
+"""
+
 
 @dataclass(frozen=True)
 class _Look:
     databases: frozenset[str]
     tablespaces: frozenset[str]
     settings: Mapping[str, str]
+    roles: Mapping[str, str]
 
 
 @dataclass
@@ -83,10 +94,10 @@ class ServerWide:
         if self._made:
             self._made_in[clone] = frozenset(self._made & _list_databases(administer))
 
-    def restore(self, administer: Administer, quote: Quote, is_superuser: bool) -> tuple[str, ...]:
-        """Take back what can be; return what there is to say, one line each."""
+    def restore(self, administer: Administer, quote: Quote, is_superuser: bool) -> None:
+        """Take back what can be."""
         if self.before is None:
-            return ()
+            return
         self.switch(administer, quote, None, None)
         now = _look(administer, is_superuser)
         text = "\n".join(self.statements)
@@ -94,6 +105,11 @@ class ServerWide:
             if _is_named(name, text):
                 administer(f"ALTER SYSTEM RESET {quote(name)}")
                 administer("SELECT pg_catalog.pg_reload_conf()")
+
+    def tell(self, administer: Administer, is_superuser: bool) -> tuple[str, ...]:
+        """Return what migrations did to the server and what is another than before."""
+        if self.before is None:
+            return ()
         left = _look(administer, is_superuser)
         return (
             *(
@@ -102,6 +118,13 @@ class ServerWide:
             ),
             *_differences("database", self.before.databases, left.databases),
             *_differences("tablespace", self.before.tablespaces, left.tablespaces),
+            *(
+                f"the role {name} of the server was changed meanwhile"
+                if name in left.roles
+                else f"the role {name} of the server is gone"
+                for name, told in sorted(self.before.roles.items())
+                if left.roles.get(name) != told
+            ),
             *(
                 f"the server's setting {name} was {self.before.settings.get(name, 'not set')} "
                 f"and is {left.settings.get(name, 'not set')}"
@@ -117,6 +140,7 @@ def _look(administer: Administer, is_superuser: bool) -> _Look:
         _list_databases(administer),
         frozenset(name for (name,) in tablespaces),
         dict(administer(_SETTINGS)) if is_superuser else {},
+        dict(administer(_ROLES.format("pg_authid" if is_superuser else "pg_roles"))),
     )
 
 

@@ -408,7 +408,8 @@ def leave_clean(server: Server) -> tuple[str, ...]:
 
     The databases of the run are gone by then, and what its roles owned with them.
     """
-    said = server.wide.restore(server.administer, server._quote, server.roles.is_superuser)
+    is_superuser = server.roles.is_superuser
+    server.wide.restore(server.administer, server._quote, is_superuser)
     left = []
     for name in server.roles.list_made(server.administer):
         try:
@@ -419,7 +420,7 @@ def leave_clean(server: Server) -> tuple[str, ...]:
         f"the role {name} came up on the server meanwhile and is left: it may be another's"
         for name in sorted(server.roles.unclear)
     )
-    return (*said, *left, *unclear)
+    return (*server.wide.tell(server.administer, is_superuser), *left, *unclear)
 
 
 def _drop_databases(server: Server, prefix: str) -> None:

@@ -147,3 +147,31 @@ def test_a_setting_of_the_database_itself_is_not_of_the_server(
     resets = f"op.execute('ALTER DATABASE \"' + {name} + '\" RESET jit')"
     report = _check(tmp_path, server, (sets, resets))
     assert (_errors(report), _told(report)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("ALTER ROLE precious SET jit = off", "was changed meanwhile"),
+        ("ALTER ROLE precious PASSWORD 'x'", "was changed meanwhile"),
+        ("GRANT pg_monitor TO precious", "was changed meanwhile"),
+        ("DROP ROLE IF EXISTS precious", "is gone"),
+    ],
+)
+def test_a_role_of_the_server_that_is_changed_is_told(
+    sql: str, told: str, tmp_path: Path, server: Server
+) -> None:
+    server.administer("CREATE ROLE precious")
+    try:
+        report = _check(tmp_path, server, (f"op.execute({sql!r})", "pass"))
+        assert _told(report) == [f"the role precious of the server {told}"]
+    finally:
+        server.administer("DROP ROLE IF EXISTS precious")
+
+
+def test_a_role_of_the_server_that_joins_one_of_the_run_is_as_before(
+    tmp_path: Path, server: Server
+) -> None:
+    joins = 'op.execute("CREATE ROLE app; GRANT app TO CURRENT_USER")'
+    report = _check(tmp_path, server, (joins, 'op.execute("DROP ROLE app")'))
+    assert (_errors(report), _told(report)) == ([], [])
