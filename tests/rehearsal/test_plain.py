@@ -239,6 +239,7 @@ def test_what_can_be_read_of_env_py_is_kept(root: Path, server: Server) -> None:
         "read from migrations/env.py: version_table='shop_version', version_table_schema='meta', "
         "transaction_per_migration=True",
         "connections to postgresql 192.0.2.1/shop were redirected",
+        "the databases begin with what `base.sql` makes",
     )
 
 
