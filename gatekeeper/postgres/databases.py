@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -186,6 +187,11 @@ def _terminate(database: Database) -> list[tuple[object, ...]]:
     )
 
 
+def _available(database: Database) -> list[str]:
+    rows = database.server.administer("SELECT name FROM pg_catalog.pg_available_extensions")
+    return [str(name) for (name,) in rows]
+
+
 def _create_extensions(database: Database, extensions: Sequence[str]) -> None:
     with database.session() as connection, connection.cursor() as cursor:
         for extension in extensions:
@@ -194,9 +200,11 @@ def _create_extensions(database: Database, extensions: Sequence[str]) -> None:
                 cursor.execute(f"CREATE EXTENSION IF NOT EXISTS {name} CASCADE")
             except psycopg2.Error as error:
                 info = database.server.info
+                near = difflib.get_close_matches(extension, _available(database), n=1)
+                hint = f"Did you mean `{near[0]}`? Else give" if near else "Give"
                 raise DatabaseError(
                     f'the extension "{extension}" cannot be created on PostgreSQL '
                     f"{info.version} ({info.source.value}): {error.diag.message_primary}",
-                    fix="Give `--database-url` a server that has it, such as a service "
+                    fix=f"{hint} `--database-url` a server that has it, such as a service "
                     "container of an image with the extension.",
                 ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import re
 import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -155,6 +156,13 @@ class Server:
                 f"PostgreSQL refused what a rehearsal needs: {_one_line(error)}",
                 where=where,
                 fix="See what the migrations change of the server, its roles and databases.",
+            )
+        if self.cluster is None and re.search("FATAL: .*(auth|role|pg_hba)", str(error)):
+            return DatabaseError(
+                f"PostgreSQL let nobody in: {_one_line(error)}",
+                where=where,
+                fix="Correct the user and password of `--database-url` "
+                "(`GATEKEEPER_DATABASE_URL`): `postgresql://user:password@host:5432/postgres`.",
             )
         if self.cluster is None:
             return DatabaseError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from gatekeeper.model import Learned, Way
 from gatekeeper.probe import guesses
+from gatekeeper.probe.layout import import_paths
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER, Placeholder, names_database
 from gatekeeper.probe.protocol import Fault, Kind, Launch, ProbeFacts, StartFailure, Wanted
 
@@ -268,7 +269,14 @@ def _with_way(attempt: Attempt, way: Way, reason: str) -> Attempt:
 
 
 def _incomplete(failure: StartFailure, launch: Launch) -> Stop:
-    package = (failure.module or "").partition(".")[0]
+    package, _, inner = (failure.module or "").partition(".")
+    folders = import_paths(launch.checkout, launch.project)
+    if inner and any((folder / package).is_dir() for folder in folders):
+        return Stop(
+            f"there is no module `{failure.module}` in the project's own package `{package}`",
+            "Correct the import, or commit the file. Where a build step writes it, let that run "
+            "before gatekeeper.",
+        )
     return Stop(
         f"the environment of {launch.interpreter.path} is incomplete: it cannot import "
         f"`{failure.module}`",
@@ -318,6 +326,13 @@ def _give_up(attempt: Attempt, failure: StartFailure) -> Stop:
             f"{_reason(failure) or ' an env.py that runs no migrations'}",
             "Give the right value in the policy file: "
             + _IN_ENV.format(entries=_entries(attempt.guessed)),
+        )
+    if failure.error is not None and failure.error.type == "FileNotFoundError":
+        return Stop(
+            f"env.py could not be run{_reason(failure)}",
+            "Commit the file, or have it made before gatekeeper runs: the project's code runs in "
+            "a copy of what git tracks and of small files that it ignores. What stands in a "
+            "`.env` can be given in the policy file: `project: {env: {NAME: …}}`",
         )
     if failure.fault is Fault.NEVER_CONNECTED:
         return _never_ran(failure)

@@ -337,6 +337,16 @@ def requirement_files(files: Files, path: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _lacks_included(files: Files, path: str) -> bool:
+    found = requirement_files(files, path)
+    named = {
+        _join(posixpath.dirname(file), name)
+        for file in found
+        for name in _INCLUDED.findall((files.read(file) or b"").decode("utf-8", "replace"))
+    }
+    return not named <= set(found)
+
+
 def is_python(request: PythonRequest | None, version: str) -> bool:
     """Tell whether a Python of that version is one that is asked for."""
     if request is None:
@@ -360,6 +370,8 @@ def is_satisfied(
         text = "\n".join(content.decode("utf-8", "replace") for content in contents)
         lines = [line.partition(" #")[0].strip() for line in text.splitlines()]
         lines = [line for line in lines if line and not _NO_REQUIREMENT.match(line)]
+        if _lacks_included(files, dependencies.path):  # uv says which
+            return False
     else:
         return False
     try:

@@ -175,6 +175,7 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
     Each attempt has a process and a database of its own: what the failed one imported or
     wrote would spoil the next.
     """
+    _require_env(launch)
     attempt = Attempt(ways=launch.ways, home_files=tuple(launch.home_files.items()))
     working = layout.working_directory(launch.checkout, launch.project)
     examples = read_examples((working, launch.checkout), launch.checkout)
@@ -631,6 +632,16 @@ def _tell(origin: Origin) -> str:
         return f"{origin.dialect} {origin.database or unnamed}"
     port = "" if origin.port is None else f":{origin.port}"
     return f"{origin.dialect} {origin.host}{port}/{origin.database or ''}"
+
+
+def _require_env(launch: Launch) -> None:
+    if not (launch.checkout / launch.project.script_location / "env.py").is_file():
+        raise ProbeError(
+            f"there is no env.py in the script directory `{launch.project.script_location}`",
+            where=_where(launch),
+            fix="Restore and commit it; `alembic init` in an empty folder makes one to start "
+            "from. Files that git ignores in ignored folders are not seen.",
+        )
 
 
 def _where(launch: Launch) -> str:

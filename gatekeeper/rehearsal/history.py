@@ -19,6 +19,11 @@ from gatekeeper.rehearsal.stage import Ran, Stage
 History = tuple[Databases, Ran]
 
 _ROLE_EXISTS = re.compile('role "(.+)" already exists')
+# What a copy of the work tree does not hold.
+MISSING_FILE = (
+    "Commit the file, or have it made before gatekeeper runs: the project's code runs in a copy "
+    "of what git tracks and of small files that it ignores"
+)
 _DENIED = "42501"  # insufficient_privilege
 
 
@@ -57,6 +62,10 @@ def history_remedy(stage: Stage, failure: StepError) -> str:
             "`project: {extensions: […]}` or put the rest into the SQL file of "
             "`project.bootstrap`; or run the history as one: `project: {role: owner}`"
         )
+    if failure.type in ("SyntaxError", "IndentationError"):
+        return "Correct the file; it is no Python that the project's interpreter takes"
+    if failure.type == "FileNotFoundError":
+        return MISSING_FILE
     guessed = stage.probe.attempt.guessed
     if failure.sqlstate is None and guessed:
         entries = ", ".join(f"{name}: …" for name in guessed)

@@ -19,6 +19,7 @@ from gatekeeper.model import (
     Rehearsal,
     RehearsedRevision,
     Revision,
+    RevisionProblem,
     Skipped,
     Step,
 )
@@ -74,8 +75,9 @@ def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsals | No
         rehearsals = _rehearse(script, progress, started)
         left = leave_clean(script.server)
     except (ProbeError, DatabaseError) as error:
+        problems = script.changes.problems
         return NotRehearsed(
-            error.sentence,
+            _unordered(problems[0]) if problems else error.sentence,
             is_failure=True,
             server=script.server.info,
             missing_module=error.module if isinstance(error, MissingModule) else None,
@@ -83,6 +85,11 @@ def rehearse(script: Script, progress: Callable[[str], None]) -> Rehearsals | No
     if left and not isinstance(rehearsals, NotRehearsed):
         return tuple(replace(each, project=(*each.project, *left)) for each in rehearsals)
     return rehearsals
+
+
+def _unordered(problem: RevisionProblem) -> str:
+    """Return why nothing ran where Alembic cannot put the revisions in order."""
+    return f"{problem.path}:{problem.line}: {problem.message} {problem.remedy}".removesuffix(".")
 
 
 def _rehearse(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gatekeeper.git import Base, CommitTree, Repository, Tree, head_commit, is_dirty
@@ -54,7 +55,14 @@ def read_change_set(
         base_heads=base_graph.heads,
         head_heads=graph.heads,
         merged_heads=merged.heads,
-        problems=_once((*at_head.problems, *graph.problems, *merged.problems)),
+        problems=_once(
+            (
+                *at_head.problems,
+                *graph.problems,
+                *merged.problems,
+                *_strayed(project, repository, base, head),
+            )
+        ),
         content_hash=_hash_content(project, head),
         is_audit=audit,
     )
@@ -124,6 +132,44 @@ def _read_base(project: Project, tree: CommitTree, at_head: _Side) -> _Side:
         if shared > most:
             moved, most = side, shared
     return moved
+
+
+# An env.py that chooses the folder by the dialect has others for these.
+_OTHER_DIALECT = re.compile(r"sqlite|mysql|mariadb|mssql|oracle|snowflake", re.IGNORECASE)
+
+
+def _strayed(
+    project: Project, repository: Repository, base: Base | None, head: Tree
+) -> Iterator[RevisionProblem]:
+    """Yield the new revisions that lie where Alembic does not look: they would never run."""
+    if base is None:
+        return
+    before = set(CommitTree(repository, base.commit).paths())
+    paths = [
+        path
+        for path in head.paths()
+        if path not in before
+        and is_revision_file(posixpath.basename(path))
+        and _is_below_any(path, (project.script_location, *project.version_locations))
+        and not _is_revision_path(project, path)
+        and not _OTHER_DIALECT.search(posixpath.dirname(path))
+    ]
+    if paths:
+        others = find_projects(head)
+        paths = [p for p in paths if not any(_is_revision_path(other, p) for other in others)]
+    for path, content in head.read_many(paths).items():
+        revision = parse_revision(path, content) if b"down_revision" in content else None
+        if isinstance(revision, Revision):
+            yield RevisionProblem(
+                path,
+                revision.line,
+                f"`{revision.revision}` lies where Alembic does not look for revisions "
+                f"({', '.join(f'`{folder}`' for folder in project.version_locations)}), so it "
+                "would never run.",
+                f"Move the file there, or add `{posixpath.dirname(path)}` to "
+                f"`version_locations` in {project.config or 'the configuration of Alembic'}.",
+                revision.revision,
+            )
 
 
 # --- Both sides ----------------------------------------------------------------------

@@ -44,7 +44,7 @@ class _Survey:
     """The projects, one entry for each configuration section, and what was no project."""
 
     projects: tuple[Project, ...]
-    rejected: tuple[str, ...]
+    rejected: tuple[tuple[str, str], ...]  # the file, and what is wrong with it
 
 
 def find_projects(tree: Tree, start: str = ".") -> tuple[Project, ...]:
@@ -85,10 +85,28 @@ def choose_projects(
     likely = tuple(p for p in distinct if not _is_beside_production(p, start))
     for chosen in (likely, distinct):
         if chosen and (len(chosen) == 1 or _are_of_one_file(chosen)):
+            if project is None and config is None:
+                _refuse_unconfigured(chosen[0], survey, start)
             return chosen
     if distinct:
         raise _several(distinct, start)
     raise _none(tree, survey, start, project or config)
+
+
+def _refuse_unconfigured(chosen: Project, survey: _Survey, start: str) -> None:
+    """Refuse a script directory that a configuration beside it was meant to name.
+
+    Alembic itself would not run with that file.
+    """
+    beside = (chosen.path, chosen.script_location)
+    for file, text in survey.rejected:
+        is_its_own = posixpath.basename(file) in ("alembic.ini", "pyproject.toml")
+        if chosen.config is None and is_its_own and (posixpath.dirname(file) or ".") in beside:
+            raise ConfigError(
+                text,
+                fix="Correct the file. Where it is not what the project runs with, name the "
+                f"script directory:\n{_choices((chosen,), start)[0]}",
+            )
 
 
 # --- Options -------------------------------------------------------------------------
@@ -171,7 +189,8 @@ def _none(tree: Tree, survey: _Survey, start: str, named: str | None) -> ConfigE
             "with `--config FILE`; files that git ignores are not seen."
         ]
     return ConfigError(
-        f"No Alembic project was found in {where}.", fix="\n".join([*survey.rejected, *lines])
+        f"No Alembic project was found in {where}.",
+        fix="\n".join([*(text for _, text in survey.rejected), *lines]),
     )
 
 
@@ -204,19 +223,19 @@ def _survey(tree: Tree, folder: str, start: str) -> _Survey:
     files = [p for p in paths if _is_config(p) or posixpath.basename(p) == "pyproject.toml"]
     contents = tree.read_many(files)
     projects: list[Project] = []
-    rejected: list[str] = []
+    rejected: list[tuple[str, str]] = []
     for file in sorted(files, key=_rank):
         beside = contents.get(posixpath.join(posixpath.dirname(file), "pyproject.toml"), b"")
         try:
             sections = _sections(file, contents[file], beside)
         except _UnusableError as error:
-            rejected.append(str(error))
+            rejected.append((file, str(error)))
             continue
         for section, values in sections:
             try:
                 projects.extend(_read_project(there, file, section, values))
             except _UnusableError as error:
-                rejected.append(str(error))
+                rejected.append((file, str(error)))
     covered = {project.script_location for project in projects}
     for path in paths:
         home = posixpath.dirname(path) or "."

@@ -370,7 +370,7 @@ INSTALLED = {"alembic": "1.20.1", "sqlalchemy": "2.1.9"}
         (Source.REQUIREMENTS, "alembic\nSQLAlchemy>=2  # the toolkit\n\n# drivers\n", True),
         (Source.REQUIREMENTS, "alembic==1.20.1\n", True),
         (Source.REQUIREMENTS, "pywin32; sys_platform == 'win32'\nalembic\n", True),
-        (Source.REQUIREMENTS, "-r more.txt\nalembic\n", True),
+        (Source.REQUIREMENTS, "-r more/all.txt\nalembic\n", True),
         (Source.DECLARED, DECLARING, True),
         (Source.REQUIREMENTS, "alembic==1.13.0\n", False),
         (Source.REQUIREMENTS, "alembic\nflask\n", False),
@@ -378,6 +378,7 @@ INSTALLED = {"alembic": "1.20.1", "sqlalchemy": "2.1.9"}
         (Source.REQUIREMENTS, "alembic @ https://example.org/a.whl\n", False),
         (Source.REQUIREMENTS, "alembic==1.20.1 \\\n    --hash=sha256:ab12\n", False),
         (Source.REQUIREMENTS, "-e .\n", False),
+        (Source.REQUIREMENTS, "-r not_there.txt\nalembic\n", False),
         (Source.REQUIREMENTS, "--index-url https://example.org/simple\nalembic\n", False),
         (Source.PACKAGE, DECLARING + BUILDS, False),
         (Source.UV, "version = 1\n", False),
@@ -386,7 +387,8 @@ INSTALLED = {"alembic": "1.20.1", "sqlalchemy": "2.1.9"}
 )
 def test_what_is_there_already_need_not_be_made(source, text, expected):
     dependencies = Dependencies(source, "f", ".")
-    assert is_satisfied(Memory({"f": text}), dependencies, _version_of) is expected
+    files = Memory({"f": text, "more/all.txt": "sqlalchemy\n"})
+    assert is_satisfied(files, dependencies, _version_of) is expected
 
 
 def _version_of(name):

@@ -31,7 +31,12 @@ def find_flask_app(launch: dict[str, Any], url: str, notes: list[str]) -> Any:
     cli = importlib.import_module("flask.cli")
     named = os.environ.get("FLASK_APP")
     if named:
-        return require_migrate(cli.ScriptInfo(app_import_path=named).load_app())
+        try:
+            return require_migrate(cli.ScriptInfo(app_import_path=named).load_app())
+        except ModuleNotFoundError as missing:
+            if missing.name == named.partition(":")[0]:
+                raise NoFlaskApp(f"FLASK_APP is {named}, a module that is not there") from None
+            raise
     error: BaseException | None = None
     for name in modules:
         try:

@@ -106,6 +106,10 @@ class Places:
             path = os.path.relpath(path, self.checkout)
         return path.replace(os.sep, "/")
 
+    def shortened(self, text: str) -> str:
+        """Return a text with the paths of the checkout as the project's author knows them."""
+        return text.replace(self.checkout + os.sep, "")
+
     def end_line(self, filename: str, line: int) -> int:
         """Return the last line of the call that begins on a line, or that holds it."""
         ends = self._ends.get(filename)

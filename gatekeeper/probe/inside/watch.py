@@ -291,7 +291,7 @@ class Watch:
             return self._database_report(error, None, place)
         return {
             "type": type(error).__name__,
-            "message": (str(error) or type(error).__name__)[:MESSAGE_KEPT],
+            "message": self.places.shortened(str(error) or type(error).__name__)[:MESSAGE_KEPT],
             "sqlstate": None,
             "sql": None,
             "path": None if place is None else self.places.relative(place[0]),
