@@ -149,9 +149,14 @@ def project_files(situation: Situation) -> dict[str, bytes]:
     }
 
 
-def make_repository(root: Path, situation: Situation) -> GitRepository:
-    """Make the repository: everything but the new revisions on `main`, those on a branch."""
-    files = project_files(situation)
+def make_repository(
+    root: Path, situation: Situation, files: Mapping[str, bytes] | None = None
+) -> GitRepository:
+    """Make the repository: everything but the new revisions on `main`, those on a branch.
+
+    `files` take the place of the situation's own.
+    """
+    files = project_files(situation) if files is None else files
     new: Files = {
         path: text
         for path, text in files.items()

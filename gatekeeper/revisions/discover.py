@@ -94,14 +94,14 @@ def choose_projects(
 
 
 def _refuse_unconfigured(chosen: Project, survey: _Survey, start: str) -> None:
-    """Refuse a script directory that a configuration beside it was meant to name.
+    """Refuse a script directory that a configuration above it was meant to name.
 
     Alembic itself would not run with that file.
     """
-    beside = (chosen.path, chosen.script_location)
     for file, text in survey.rejected:
         is_its_own = posixpath.basename(file) in ("alembic.ini", "pyproject.toml")
-        if chosen.config is None and is_its_own and (posixpath.dirname(file) or ".") in beside:
+        is_above = _is_below(chosen.script_location, posixpath.dirname(file) or ".")
+        if chosen.config is None and is_its_own and is_above:
             raise ConfigError(
                 text,
                 fix="Correct the file. Where it is not what the project runs with, name the "

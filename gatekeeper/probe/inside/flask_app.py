@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 from typing import Any
@@ -31,12 +32,10 @@ def find_flask_app(launch: dict[str, Any], url: str, notes: list[str]) -> Any:
     cli = importlib.import_module("flask.cli")
     named = os.environ.get("FLASK_APP")
     if named:
-        try:
-            return require_migrate(cli.ScriptInfo(app_import_path=named).load_app())
-        except ModuleNotFoundError as missing:
-            if missing.name == named.partition(":")[0]:
-                raise NoFlaskApp(f"FLASK_APP is {named}, a module that is not there") from None
-            raise
+        package = re.match(r"(\w+)(?!.*\.py\b)", named)
+        if package is not None and importlib.util.find_spec(package.group(1)) is None:
+            raise NoFlaskApp(f"FLASK_APP is {named}, and no module {package.group(1)} is there")
+        return require_migrate(cli.ScriptInfo(app_import_path=named).load_app())
     error: BaseException | None = None
     for name in modules:
         try:
