@@ -58,6 +58,7 @@ INSTALL_THERE = (
     "Install the project's dependencies there, or name the interpreter that has them with "
     "`--python PATH`"
 )
+DRIVERLESS = ("alembic", "greenlet", "mako", "markupsafe", "sqlalchemy", "typing_extensions")
 WRITE_URL = "Write it as `postgresql://user:password@host:5432/postgres`"
 
 WRONG = {
@@ -431,8 +432,8 @@ WRONG = {
     ),
     "a value that the settings cannot take": Wrong(
         "settings_in_code",
-        "store/settings.py:7: env.py could not be run: ValueError: invalid literal for int() "
-        f"with base 10: 'abc'. {CHECK_CURRENT}",
+        "That is the value of `project.env` (or of the input `env`); correct it: `project: {env: "
+        "{STORE_DB_PORT: …}}`",
         request={"env": {"STORE_DB_PORT": "abc"}},
     ),
 }

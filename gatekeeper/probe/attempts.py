@@ -103,7 +103,7 @@ def next_attempt(
     unknown = _without_value(_wanted(attempt, failure, launch), examples)
     if unknown:
         return _ask_for(unknown, failure)
-    return _give_up(attempt, failure)
+    return _give_up(attempt, failure, launch.environment)
 
 
 def attempt_after_success(
@@ -318,7 +318,7 @@ def _entries(names: Iterable[str]) -> str:
     return ", ".join(f"{name}: …" for name in names)
 
 
-def _give_up(attempt: Attempt, failure: StartFailure) -> Stop:
+def _give_up(attempt: Attempt, failure: StartFailure, environment: Mapping[str, str]) -> Stop:
     if attempt.guessed:
         listed = ", ".join(f"`{name}`" for name in attempt.guessed)
         return Stop(
@@ -326,13 +326,6 @@ def _give_up(attempt: Attempt, failure: StartFailure) -> Stop:
             f"{_reason(failure) or ' an env.py that runs no migrations'}",
             "Give the right value in the policy file: "
             + _IN_ENV.format(entries=_entries(attempt.guessed)),
-        )
-    if failure.error is not None and failure.error.type == "FileNotFoundError":
-        return Stop(
-            f"env.py could not be run{_reason(failure)}",
-            "Commit the file, or have it made before gatekeeper runs: the project's code runs in "
-            "a copy of what git tracks and of small files that it ignores. What stands in a "
-            "`.env` can be given in the policy file: `project: {env: {NAME: …}}`",
         )
     if failure.fault is Fault.NEVER_CONNECTED:
         return _never_ran(failure)
@@ -358,9 +351,17 @@ def _give_up(attempt: Attempt, failure: StartFailure) -> Stop:
             f"env.py reads what an empty database does not have{_reason(failure)}",
             "Make it before env.py runs, in the policy file: `project: {bootstrap: base.sql}`",
         )
+    if failure.error is not None and failure.error.type == "FileNotFoundError":
+        return Stop(
+            f"env.py could not be run{_reason(failure)}",
+            "Commit the file, or have it made before gatekeeper runs: the project's code runs in "
+            "a copy of what git tracks and of small files that it ignores. What stands in a "
+            "`.env` can be given in the policy file: `project: {env: {NAME: …}}`",
+        )
     return Stop(
         f"env.py could not be run{_reason(failure)}",
-        "Check that `alembic current` works with the project's own environment; variables that "
+        _given_hint(failure, environment)
+        or "Check that `alembic current` works with the project's own environment; variables that "
         "it needs go into the policy file: `project: {env: {NAME: …}}`"
         + _arguments_hint(failure)
         + _git_hint(failure),
@@ -388,6 +389,16 @@ def _never_ran(failure: StartFailure) -> Stop:
         "…`, `INSERT INTO …`) into a file, and into the policy file: "
         "`project: {bootstrap: tenant.sql}`" + _arguments_hint(failure),
     )
+
+
+def _given_hint(failure: StartFailure, environment: Mapping[str, str]) -> str:
+    """Return what to correct where the error shows a value that the policy file gives."""
+    message = "" if failure.error is None else failure.error.message
+    blamed = [name for name, value in environment.items() if value and repr(value) in message]
+    if not blamed:
+        return ""
+    entries = _IN_ENV.format(entries=_entries(blamed))
+    return f"That is the value of `project.env` (or of the input `env`); correct it: {entries}"
 
 
 def _arguments_hint(failure: StartFailure) -> str:
