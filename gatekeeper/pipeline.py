@@ -54,6 +54,7 @@ from gatekeeper.probe.interpreter import find_interpreter, own_interpreter
 from gatekeeper.probe.plain import read_plain
 from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.probe.workspace import private_folders
+from gatekeeper.rehearsal.databases import DATABASE
 from gatekeeper.rehearsal.ground import Preparation
 from gatekeeper.rehearsal.rehearse import Script, rehearse
 from gatekeeper.revisions.changes import read_change_set
@@ -389,7 +390,7 @@ def read_preparation(
         bootstrap=tuple(bootstrap),
         from_models=from_models,
         stamp=settings.stamp,
-        seed=None if seed is None else _sql_file(root, seed, "seed", settings),
+        seed=None if seed is None else _seed_file(root, seed, settings),
         places=settings.places,
         is_restricted=settings.role == "restricted",
     )
@@ -504,6 +505,15 @@ def _only(changes: ChangeSet, request: Request, repository: Repository) -> Chang
 
     chosen = tuple(c for c in changes.revisions if is_wanted(c.revision.path))
     return replace(changes, revisions=chosen)
+
+
+def _seed_file(root: Path, name: str, settings: ProjectSettings) -> Path:
+    """Return the file of the seed; with `{database}` in it there is one at least."""
+    is_inside = not name.startswith("/") and ".." not in name.split("/")
+    for file in root.glob(name.replace(DATABASE, "*")) if DATABASE in name and is_inside else ():
+        _sql_file(root, file.relative_to(root).as_posix(), "seed", settings)
+        return root / name
+    return _sql_file(root, name, "seed", settings)
 
 
 def _sql_file(root: Path, name: str, key: str, settings: ProjectSettings) -> Path:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gatekeeper.postgres.databases import Database
 from gatekeeper.probe.protocol import Origin, Target
 
 UNKNOWN = Origin("postgresql", None, None, None)
+DATABASE = "{database}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,15 @@ def target_of(database: Database) -> Target:
         marker=database.marker,
         sslmode=server.parameters.get("sslmode"),
     )
+
+
+def seed_of(seed: Path, database: str) -> Path:
+    """Return the file of a database: its original name takes the place of `{database}`.
+
+    That name comes from the project's code; as a file's it has no folders.
+    """
+    plain = re.sub(r"[^\w.-]", "_", database)
+    return Path(str(seed).replace(DATABASE, plain))
 
 
 def names_of(origins: Sequence[Origin]) -> tuple[str, ...]:

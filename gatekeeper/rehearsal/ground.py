@@ -23,8 +23,9 @@ class Preparation:
     `bootstrap` are SQL files and what the project's code does, in this order; after it
     the database is stamped with `stamp`, a revision or `heads`. With `from_models` the
     models of env.py make the base instead of its revisions. `seed` is an SQL file for
-    the base once it is reached. With `is_restricted` all revisions run as a role that owns
-    the database and may no more. `places` has file and line of the policy's keys.
+    the base once it is reached; `{database}` in its name stands for a database's original
+    one. With `is_restricted` all revisions run as a role that owns the database and may no
+    more. `places` has file and line of the policy's keys.
     """
 
     extensions: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 from gatekeeper.probe.protocol import Launch, Origin, ProbeRun, RequestedStep, Target
 from gatekeeper.probe.runner import Probe, open_probe
-from gatekeeper.rehearsal.databases import UNKNOWN, Databases, names_of, target_of
+from gatekeeper.rehearsal.databases import UNKNOWN, Databases, names_of, seed_of, target_of
 from gatekeeper.rehearsal.facts import steps_of, tips, with_postconditions
 from gatekeeper.rehearsal.ground import Ground
 
@@ -235,10 +235,14 @@ class Stage:
             )
 
     def seed(self, databases: Databases) -> None:
+        """Run the seed on each database, or for each that has one the file with its name."""
         seed = self.ground.preparation.seed
-        if seed is not None:
-            for database in databases.each:
-                run_script(database, seed)
+        if seed is None:
+            return
+        for database, name in zip(databases.each, self.database_names, strict=True):
+            file = seed_of(seed, name)
+            if file == seed or file.is_file():
+                run_script(database, file)
 
     def drop(self, databases: Databases) -> None:
         """Drop databases that are not needed any more before the stage's end."""

@@ -194,6 +194,34 @@ def test_databases_of_one_run_share_their_roles(tmp_path: Path, server: Server) 
     assert roles == ["shop: role clerk is left", "stock: role clerk is left"]
 
 
+@pytest.mark.parametrize(
+    ("seeds", "findings"),
+    [
+        pytest.param({"shop": "INSERT INTO items VALUES (1)"}, [], id="of the other"),
+        pytest.param({"stock": "INSERT INTO items VALUES (1)"}, [("upgrade-fails", 27)], id="own"),
+    ],
+)
+def test_a_seed_is_of_the_database_that_it_is_named_after(
+    seeds: dict[str, str], findings: list[tuple[str, int]], tmp_path: Path, server: Server
+) -> None:
+    """NOT NULL without a default cannot be added where there are rows."""
+    body = a003(
+        stock='op.add_column("items", sa.Column("note", sa.Text, nullable=False))', stock_down=DROP
+    )
+    root = make_change(
+        tmp_path,
+        {
+            **project_files(read_situation("multidb")),
+            ".gatekeeper.yml": "project: {seed: 'db/{database}.sql'}",
+            **{f"db/{name}.sql": sql for name, sql in seeds.items()},
+        },
+        {f"{V}/a003.py": body},
+    ).root
+    report = check_repository(root, server)
+    seen = [(f.check, f.line) for f in report.findings_of("upgrade-fails")]
+    assert seen == findings
+
+
 def test_urls_that_are_unset_still_lead_to_one_database_each(
     tmp_path: Path, server: Server
 ) -> None:
