@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from gatekeeper import pipeline
+from gatekeeper.errors import ConfigError
 from gatekeeper.model import Report, Severity, Status, Verdict
 from gatekeeper.pipeline import Request, Surroundings
+from gatekeeper.probe.hook import read_hook
 from tests.build_git import a_repository
 from tests.live import NOW, Files, a_table, live_project, live_revision, make_change
 
@@ -189,3 +191,18 @@ def test_before_the_first_commit_there_is_nothing_to_compare_with(tmp_path: Path
         Status.SKIPPED,
         "there is no commit to compare with",
     )
+
+
+def test_a_hook_is_not_written_through_a_link_of_the_base(tmp_path: Path) -> None:
+    """The base may be an older state of anybody's; the files are copied as root at times."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+
+    class Linked:
+        def export(self, destination: Path) -> None:
+            (destination / "ci").symlink_to(outside)
+
+    hook = read_hook("ci/hook.py", b"def around(run): run()")
+    with pytest.raises(ConfigError, match="the hook lies behind a symbolic link"):
+        pipeline.copy_files(Linked(), tmp_path / "checkout", hook)  # type: ignore[arg-type]
+    assert list(outside.iterdir()) == []

@@ -418,3 +418,37 @@ def test_an_env_py_that_stamps_by_itself_is_not_green(tmp_path: Path, server: Se
     assert report.undetermined == (
         "`b001` was not upgraded: a001, b001 counted as applied already when env.py began"
     )
+
+
+def test_an_extension_that_the_models_name_is_made(tmp_path: Path, server: Server) -> None:
+    citext = 'from sqlalchemy.dialects.postgresql import CITEXT\nsa.Table("tags", metadata, '
+    text = ALTERS["models.py"] + citext + 'sa.Column("name", CITEXT, primary_key=True))\n'
+    change = {**PHONE, "models.py": text.replace("email", "phone")}
+    report = check_change(tmp_path, server, {**ALTERS, "models.py": text}, change)
+    assert rehearsal_of(report).learned.extensions == ("citext",)
+
+
+def test_a_hook_may_come_with_the_change(tmp_path: Path, server: Server) -> None:
+    """The base's code has no such file; the policy that names it is the change's, too."""
+    hook = (
+        "import sqlalchemy as sa\n\ndef bootstrap(url):\n"
+        "    with sa.create_engine(url).begin() as connection:\n"
+        f"        connection.execute(sa.text({SQL!r}))\n"
+    )
+    policy = "project: {hook: ci/hook.py}"
+    report = check_change(tmp_path, server, ALTERS, {**PHONE, "ci/hook.py": hook, POLICY: policy})
+    notes = [n for n in rehearsal_of(report).project if "bootstrap(url)" in n]
+    assert notes == [
+        "ci/hook.py took part with `bootstrap(url)`",
+        "the databases begin with what `bootstrap(url)` makes",
+    ]
+    assert report.verdict is Verdict.PASS
+
+
+def test_a_bootstrap_command_runs_in_the_code_of_the_base(tmp_path: Path, server: Server) -> None:
+    """Models of the change would bring what its revisions are to make."""
+    command = "import models, sqlalchemy as s; models.metadata.create_all(s.create_engine('postgresql://'))"
+    policy = f'project:\n  bootstrap: "python -c \\"{command}\\""\n  stamp: heads\n'
+    report = check_change(tmp_path, server, {**ALTERS, POLICY: policy}, PHONE)
+    assert report.verdict is Verdict.PASS
+    assert drift(report) == Drift(())
