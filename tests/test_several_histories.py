@@ -10,6 +10,7 @@ import pytest
 from gatekeeper.model import Status, Verdict
 from gatekeeper.postgres.servers import Server
 from gatekeeper.reporters import json as json_reporter
+from gatekeeper.reporters import terminal
 from gatekeeper.reporters.context import RenderContext
 from tests.live import NOW, Files, a_table, check_repository, live_revision, make_change
 from tests.situations import project_files, read_situation
@@ -57,6 +58,9 @@ def test_one_section_that_is_asked_for_is_alone(tmp_path: Path, server: Server) 
         )
     ]
     assert report.verdict is Verdict.FAIL
+    rows = [line.split() for line in terminal.render(report, RenderContext(now=NOW)).splitlines()]
+    counts = [row[-4] for row in rows if row[:1] == ["0003"]]
+    assert counts == ["1", "none"]
 
 
 def test_a_section_without_news_leaves_the_other_alone(tmp_path: Path, server: Server) -> None:

@@ -152,6 +152,8 @@ def _print_revisions(console: Console, report: Report, rehearsal: Rehearsal) -> 
     for rehearsed in rehearsal.revisions[:_MAX_REVISIONS]:
         revision = rehearsed.revision
         found = [f for f in report.findings if f.revision == revision.revision]
+        if report.changes.sections:  # two histories may have one identifier
+            found = [f for f in found if f.path == revision.path]
         table.add_row(
             words.clipped(words.one_line(revision.revision), 32),
             *map(_step, (rehearsed.upgrade, rehearsed.downgrade, rehearsed.reupgrade)),
