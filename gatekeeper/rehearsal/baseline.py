@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from gatekeeper.errors import ConfigError
+from gatekeeper.extensions import extension_of
 from gatekeeper.model import Outcome, Revision, Step, StepError
 from gatekeeper.probe.protocol import ProbeFacts
 from gatekeeper.rehearsal.ground import Preparation
@@ -120,8 +121,11 @@ def not_applied(versions: Iterable[str], history: Sequence[Revision]) -> tuple[R
 
 
 def lacks_baseline(steps: Sequence[Step], error: StepError | None) -> bool:
-    """Tell a history whose first revisions expect what something else has made."""
-    if error is None or error.sqlstate not in _MISSING:
+    """Tell a history whose first revisions expect what something else has made.
+
+    An extension that is not there is no schema that is not there.
+    """
+    if error is None or error.sqlstate not in _MISSING or extension_of(error) is not None:
         return False
     ran = [s for s in steps if s.statements or s.outcome is Outcome.FAILED]
     failed = next((i for i, s in enumerate(ran) if s.outcome is Outcome.FAILED), None)

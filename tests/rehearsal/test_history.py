@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from gatekeeper.model import Learned, NotRehearsed
-from tests.live import ENV_PY, check_change, finding_lines, live_revision, rehearsal_of
+from tests.build_git import a_repository
+from tests.live import (
+    ENV_PY,
+    check_change,
+    check_repository,
+    finding_lines,
+    live_project,
+    live_revision,
+    rehearsal_of,
+)
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -70,6 +79,15 @@ def test_an_extension_that_a_new_revision_lacks_is_not_made(server, tmp_path):
         "`op.execute('CREATE EXTENSION IF NOT EXISTS \"citext\"')`. Where production has it "
         "already, name it in the policy file: `project: {extensions: [citext]}`"
     )
+
+
+def test_an_audit_tells_at_which_revision_an_extension_is_missing(server, tmp_path):
+    a_repository(
+        tmp_path, {**live_project(), f"{V}/a001.py": live_revision("a001", None, CITEXT, DROP)}
+    )
+    report = check_repository(tmp_path, server, is_audit=True)
+    assert finding_lines(report) == [("upgrade-fails", "a001", 12)]
+    assert "`project: {extensions: [citext]}`" in report.findings[0].remedy
 
 
 def test_a_base_that_fails_on_a_made_up_value_names_the_variable(server, tmp_path):
