@@ -6,19 +6,17 @@ on a database of its own. Nothing here runs anything.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from gatekeeper.model import Learned, Way
 from gatekeeper.probe import guesses
-from gatekeeper.probe.layout import import_paths
+from gatekeeper.probe.advice import Stop, ask_for, ask_for_arguments, give_up, incomplete
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER, Placeholder, names_database
 from gatekeeper.probe.protocol import Fault, Kind, Launch, ProbeFacts, StartFailure, Wanted
 
 # Most need one or two. A project that reads its variables one by one needs one for each.
 ATTEMPTS_AT_MOST = 16
-
-_IN_ENV = "`project: {{env: {{{entries}}}}}`"
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,6 @@ class Attempt:
     ways: tuple[Way, ...] = ()
     home_files: tuple[tuple[str, str], ...] = ()
     reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Stop:
-    """No attempt is left: what a person has to know and do."""
-
-    what: str
-    fix: str
 
 
 _WAYS = {
@@ -78,9 +68,9 @@ def next_attempt(
     if failure.fault is Fault.BROKEN_PROMISE and failure.error is not None:
         return Stop(failure.error.message, "Call `run()` once in it, and let it end.")
     if failure.fault is Fault.MISSING_MODULE:
-        return _incomplete(failure, launch)
+        return incomplete(failure, launch)
     if failure.fault is Fault.MISSING_ARGUMENT:
-        return _ask_for_arguments(failure)
+        return ask_for_arguments(failure)
     way = _WAYS.get(failure.fault)
     if way is not None and way[0] not in attempt.ways:
         return _with_way(attempt, *way)
@@ -102,8 +92,8 @@ def next_attempt(
         )
     unknown = _without_value(_wanted(attempt, failure, launch), examples)
     if unknown:
-        return _ask_for(unknown, failure)
-    return _give_up(attempt, failure, launch.environment)
+        return ask_for(unknown, failure)
+    return give_up(attempt.guessed, failure, launch.environment)
 
 
 def attempt_after_success(
@@ -263,158 +253,3 @@ def _spoken(value: str) -> str:
 
 def _with_way(attempt: Attempt, way: Way, reason: str) -> Attempt:
     return replace(attempt, ways=(*attempt.ways, way), reasons=(*attempt.reasons, reason))
-
-
-# --- What a person has to do ---------------------------------------------------------
-
-
-def _incomplete(failure: StartFailure, launch: Launch) -> Stop:
-    package, _, inner = (failure.module or "").partition(".")
-    folders = import_paths(launch.checkout, launch.project)
-    if inner and any((folder / package).is_dir() for folder in folders):
-        return Stop(
-            f"there is no module `{failure.module}` in the project's own package `{package}`",
-            "Correct the import, or commit the file. Where a build step writes it, let that run "
-            "before gatekeeper.",
-        )
-    return Stop(
-        f"the environment of {launch.interpreter.path} is incomplete: it cannot import "
-        f"`{failure.module}`",
-        _completion(launch.interpreter.made_from, package),
-    )
-
-
-def _completion(made_from: str | None, package: str) -> str:
-    if made_from is None:
-        return (
-            "Install the project's dependencies there, or name the interpreter that has them "
-            "with `--python PATH`."
-        )
-    told = f"It was made from {made_from}: add the package that has `{package}` there"
-    if " " in made_from:  # a command, and no file
-        return f"{told}, such as ` && pip install {package}`."
-    file = f"-r {made_from}" if made_from.endswith(".txt") else "."
-    return f"{told}, or in the policy file: `project: {{install: pip install {file} {package}}}`"
-
-
-def _ask_for_arguments(failure: StartFailure) -> Stop:
-    named = ", ".join(f"`-x {name}=…`" for name in failure.arguments)
-    return Stop(
-        f"env.py demands the argument {named}{_reason(failure)}",
-        f"Give it in the policy file: `project: {{x: {{{_entries(failure.arguments)}}}}}`",
-    )
-
-
-def _ask_for(names: list[str], failure: StartFailure) -> Stop:
-    listed = ", ".join(f"`{name}`" for name in names)
-    return Stop(
-        f"the project does not start without {listed}{_reason(failure)}",
-        "Give a value to the project's code in the policy file: "
-        + _IN_ENV.format(entries=_entries(names)),
-    )
-
-
-def _entries(names: Iterable[str]) -> str:
-    return ", ".join(f"{name}: …" for name in names)
-
-
-def _give_up(attempt: Attempt, failure: StartFailure, environment: Mapping[str, str]) -> Stop:
-    if attempt.guessed:
-        listed = ", ".join(f"`{name}`" for name in attempt.guessed)
-        return Stop(
-            f"the project starts with a made-up value of {listed} no further than to"
-            f"{_reason(failure) or ' an env.py that runs no migrations'}",
-            "Give the right value in the policy file: "
-            + _IN_ENV.format(entries=_entries(attempt.guessed)),
-        )
-    if failure.fault is Fault.NEVER_CONNECTED:
-        return _never_ran(failure)
-    if failure.fault is Fault.NO_APP_CONTEXT:
-        return Stop(
-            f"env.py needs a Flask application and none was found{_reason(failure)}",
-            "Name it as `flask` would take it: `project: {env: {FLASK_APP: package.module:app}}`",
-        )
-    if failure.fault is Fault.HOME_FILE:
-        return Stop(
-            f"env.py cannot use a made-up ~/{failure.path}{_reason(failure)}",
-            "Give the file in the policy file; `{database_url}` and the like are filled in: "
-            f"`project: {{home: {{{failure.path}: …}}}}`",
-        )
-    if failure.fault is Fault.CLOSED_PATH:
-        return Stop(
-            f"the project's code cannot have {failure.path}{_reason(failure)}",
-            "Name a place of its own in the policy file, by the variable that leads there: "
-            f"`project: {{env: {{NAME: '{PRIVATE_FOLDER}'}}}}`",
-        )
-    if failure.error is not None and failure.error.sqlstate in _NOT_THERE:
-        return Stop(
-            f"env.py reads what an empty database does not have{_reason(failure)}",
-            "Make it before env.py runs, in the policy file: `project: {bootstrap: base.sql}`",
-        )
-    if failure.error is not None and failure.error.type == "FileNotFoundError":
-        return Stop(
-            f"env.py could not be run{_reason(failure)}",
-            "Commit the file, or have it made before gatekeeper runs: the project's code runs in "
-            "a copy of what git tracks and of small files that it ignores. What stands in a "
-            "`.env` can be given in the policy file: `project: {env: {NAME: …}}`",
-        )
-    return Stop(
-        f"env.py could not be run{_reason(failure)}",
-        _given_hint(failure, environment)
-        or "Check that `alembic current` works with the project's own environment; variables that "
-        "it needs go into the policy file: `project: {env: {NAME: …}}`"
-        + _arguments_hint(failure)
-        + _git_hint(failure),
-    )
-
-
-# SQLSTATEs of a schema and of a table that is not there (manual, appendix A).
-_NOT_THERE = ("3F000", "42P01")
-
-
-def _never_ran(failure: StartFailure) -> Stop:
-    """Return what to do about an env.py that ends well and has run no migrations."""
-    question = failure.question
-    if question is None:
-        return Stop(
-            "env.py came to its end without running migrations on any connection",
-            "Look at what env.py needs before it calls `context.run_migrations()`; variables go "
-            "into the policy file: `project: {env: {NAME: …}}`" + _arguments_hint(failure),
-        )
-    gave = ", which gave no row" if question.rows == 0 else ""
-    return Stop(
-        "env.py came to its end without running migrations. What it last asked was "
-        f"`{' '.join(question.sql.split())[:200]}` ({question.path}:{question.line}){gave}",
-        "Where it migrates each tenant, it needs one: put what makes a tenant (`CREATE SCHEMA "
-        "…`, `INSERT INTO …`) into a file, and into the policy file: "
-        "`project: {bootstrap: tenant.sql}`" + _arguments_hint(failure),
-    )
-
-
-def _given_hint(failure: StartFailure, environment: Mapping[str, str]) -> str:
-    """Return what to correct where the error shows a value that the policy file gives."""
-    message = "" if failure.error is None else failure.error.message
-    blamed = [name for name, value in environment.items() if value and repr(value) in message]
-    if not blamed:
-        return ""
-    entries = _IN_ENV.format(entries=_entries(blamed))
-    return f"That is the value of `project.env` (or of the input `env`); correct it: {entries}"
-
-
-def _arguments_hint(failure: StartFailure) -> str:
-    if not failure.arguments:
-        return ""
-    return f"; arguments of `-x` as well: `project: {{x: {{{_entries(failure.arguments)}}}}}`"
-
-
-def _git_hint(failure: StartFailure) -> str:
-    error = failure.error
-    if error is None or "git" not in error.message:
-        return ""
-    return ". The code runs on a copy of the files, without git's history"
-
-
-def _reason(failure: StartFailure) -> str:
-    if failure.error is None:
-        return ""
-    return f": {failure.error.type}: {failure.error.message}"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from gatekeeper.errors import ConfigError, ProbeError
 from gatekeeper.probe import layout, protocol
-from gatekeeper.probe.attempts import ATTEMPTS_AT_MOST, Attempt, Stop, next_attempt
+from gatekeeper.probe.advice import Stop
+from gatekeeper.probe.attempts import ATTEMPTS_AT_MOST, Attempt, next_attempt
 from gatekeeper.probe.examples import read_examples
 from gatekeeper.probe.protocol import Fault, Launch, ProtocolError, StartFailure, Target
 from gatekeeper.probe.runner import open_process, spoiled, start_message

@@ -19,10 +19,10 @@ from typing import Any
 from gatekeeper.errors import EnvFailed, MissingModule, ProbeError
 from gatekeeper.model import StepError, Way
 from gatekeeper.probe import inside, layout, protocol
+from gatekeeper.probe.advice import Stop
 from gatekeeper.probe.attempts import (
     ATTEMPTS_AT_MOST,
     Attempt,
-    Stop,
     attempt_after_success,
     learned_by,
     next_attempt,

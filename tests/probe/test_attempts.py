@@ -8,9 +8,9 @@ import pytest
 
 from gatekeeper.model import Project, StepError, Way
 from gatekeeper.probe import guesses
+from gatekeeper.probe.advice import Stop
 from gatekeeper.probe.attempts import (
     Attempt,
-    Stop,
     attempt_after_success,
     next_attempt,
     without_variables,
