@@ -37,8 +37,10 @@ COPY --from=build /opt/gatekeeper /opt/gatekeeper
 # must not be gatekeeper's.
 RUN ln -s /opt/gatekeeper/bin/gatekeeper /usr/local/bin/gatekeeper
 
-# No __pycache__ in the author's tree.
+# No __pycache__ in the author's tree. Environments are made in the container where the input
+# `cache` names no other place: its home is a folder of the runner, which later steps see.
 ENV PYTHONDONTWRITEBYTECODE=1 \
+    GATEKEEPER_CACHE=/var/cache/gatekeeper \
     PYTHONUNBUFFERED=1 \
     LANG=C.UTF-8
 

@@ -155,7 +155,7 @@ def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
         fail_on=_choice(environ, "fail-on", FailOn, FailOn.ERROR),
         report_dir=_folder(environ, "report-dir", DEFAULT_REPORT_DIR) or DEFAULT_REPORT_DIR,
         github_token=_text(environ, "github-token"),
-        cache=_folder(environ, "cache", ".gatekeeper"),
+        cache=_cache(environ),
     )
 
 
@@ -268,9 +268,41 @@ def _folder(environ: Mapping[str, str], name: str, example: str) -> str | None:
     if value is None:
         return None
     path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
+    if not _is_below(path):
         raise _wrong(name, value, f"a folder below the workspace, such as `{example}`")
     return str(path)
+
+
+def _cache(environ: Mapping[str, str]) -> str | None:
+    """Return the cache's folder: below the workspace, or below the runner's temporary folder.
+
+    The runner writes both as the container sees them, whatever they are called outside.
+    Runners before 2.329 leave the temporary folder out.
+    """
+    value = _text(environ, "cache")
+    if value is None:
+        return None
+    path = PurePosixPath(value)
+    if not path.is_absolute() and _is_below(path) and not value.startswith("~"):
+        return str(path)
+    temporary = environ.get("RUNNER_TEMP", "")
+    for root in filter(None, (temporary, environ.get("GITHUB_WORKSPACE", ""))):
+        if path.is_relative_to(root) and _is_below(path.relative_to(root)):
+            if root != temporary or Path(root).is_dir():
+                return str(path)
+            raise ConfigError(
+                "this runner does not show its temporary folder to a container",
+                where="with: cache",
+                fix="Update the runner to 2.329 or newer, or take a folder below the workspace, "
+                "such as `cache: .gatekeeper`.",
+            )
+    allowed = "`${{ runner.temp }}/gatekeeper`, or a folder below the workspace"
+    raise _wrong("cache", value, f"{allowed}, such as `.gatekeeper`")
+
+
+def _is_below(path: PurePosixPath) -> bool:
+    """Tell whether a path leads to below where it starts."""
+    return not path.is_absolute() and ".." not in path.parts and path != PurePosixPath(".")
 
 
 def _needed(environ: Mapping[str, str], name: str) -> str:

@@ -32,6 +32,47 @@ def test_left_out_inputs_have_defaults(environ: dict[str, str]) -> None:
     assert read_inputs(environ) == ActionInputs()
 
 
+@pytest.mark.parametrize(
+    ("given", "cache"),
+    [
+        (".gatekeeper", ".gatekeeper"),
+        ("{workspace}/.gatekeeper", "{workspace}/.gatekeeper"),
+        ("{temporary}/gatekeeper/", "{temporary}/gatekeeper"),
+        ("~/.cache/gatekeeper", None),
+        ("{temporary}", None),
+        ("{temporary}/../elsewhere", None),
+        ("{temporary}elsewhere/gatekeeper", None),
+        ("/github/home/gatekeeper", None),
+    ],
+)
+def test_the_cache_lies_where_a_later_step_finds_it(
+    tmp_path: Path, given: str, cache: str | None
+) -> None:
+    """The runner has translated its paths to those of the container."""
+    roots = {"workspace": "/github/workspace", "temporary": str(tmp_path)}
+    environ = {
+        "GITHUB_WORKSPACE": roots["workspace"],
+        "RUNNER_TEMP": roots["temporary"],
+        "INPUT_CACHE": given.format(**roots),
+    }
+    if cache is None:
+        with pytest.raises(ConfigError, match="the input `cache` is"):
+            read_inputs(environ)
+    else:
+        assert read_inputs(environ).cache == cache.format(**roots)
+
+
+def test_an_older_runner_keeps_its_temporary_folder_to_itself() -> None:
+    environ = {"RUNNER_TEMP": "/home/runner/_temp", "INPUT_CACHE": "/home/runner/_temp/gatekeeper"}
+    with pytest.raises(ConfigError) as caught:
+        read_inputs(environ)
+    assert str(caught.value) == (
+        "with: cache: this runner does not show its temporary folder to a container\n"
+        "Update the runner to 2.329 or newer, or take a folder below the workspace, such as "
+        "`cache: .gatekeeper`."
+    )
+
+
 def test_every_input_is_read() -> None:
     environ = {
         "INPUT_MODE": "check",
@@ -123,7 +164,8 @@ def test_every_input_is_read() -> None:
             "INPUT_CACHE",
             "/var/cache/gatekeeper",
             "with: cache: the input `cache` is `/var/cache/gatekeeper`\n"
-            "Allowed: a folder below the workspace, such as `.gatekeeper`.",
+            "Allowed: `${{ runner.temp }}/gatekeeper`, or a folder below the workspace, such as "
+            "`.gatekeeper`.",
         ),
         (
             "INPUT_ENV",

@@ -125,12 +125,17 @@ def _provide(
     environ: Mapping[str, str],
     progress: Callable[[str], None],
 ) -> Interpreter:
-    cache = _open_cache(wish.cache, repository, environ)
+    cache = _open_cache(wish.cache, files, repository, environ)
     indexes = index_variables(environ, pip_files(environ))
     request = request_python(files, dependencies, project, wish.python)
-    python = find_python(request, cache / "pythons", environ, indexes)
+    pythons = cache / "pythons"
+    python = find_python(request, pythons, environ, indexes)
+    if python.is_relative_to(pythons) and _owner(python) != _owner(pythons):
+        _take_back(pythons, _owner(pythons))  # it has just been downloaded
     version = describe_python(python)
-    name = hash_of(files, dependencies, FORMAT, str(python), version)
+    # Another account could have changed it since; at another place its programs fail.
+    ours = (FORMAT, str(os.geteuid()), str(cache))
+    name = hash_of(files, dependencies, *ours, str(python), version)
     place = _Place(cache / "environments" / name)
     _sweep(cache / "environments")
     told = f"{_spoken(dependencies)}, with Python {version.split()[0]}"
@@ -194,19 +199,27 @@ class _Place:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def finish(self, told: str) -> None:
-        """Keep the environment alone, of ours and read-only for others, and mark it whole."""
+        """Keep the environment alone, read-only for the build's account, and mark it whole."""
         for other in self.folder.iterdir():
             if other != self.environment:
                 shutil.rmtree(other) if _is_folder(other) else other.unlink()
-        _take_back(self.folder)
+        owner = _owner(self.folder.parent)
+        _take_back(self.folder, owner)
         with tempfile.NamedTemporaryFile("w", dir=self.folder.parent, delete=False) as file:
             file.write(told + "\n")
         Path(file.name).chmod(0o644)
+        _give(Path(file.name), owner)
         Path(file.name).replace(self.mark)
 
 
-def _open_cache(asked: Path | None, repository: Path, environ: Mapping[str, str]) -> Path:
-    """Return the cache's folder, made and marked as nobody's business to copy or commit."""
+def _open_cache(
+    asked: Path | None, files: Files, repository: Path, environ: Mapping[str, str]
+) -> Path:
+    """Return the cache's folder, made and marked as nobody's business to copy or commit.
+
+    What root makes belongs to whom the cache's place belongs to: a runner's user has to
+    save it, and to clear it away.
+    """
     folder = _default_cache(environ) if asked is None else asked.absolute()
     root = repository.resolve()
     if folder.resolve().is_relative_to(root) != folder.is_relative_to(repository):
@@ -215,12 +228,21 @@ def _open_cache(asked: Path | None, repository: Path, environ: Mapping[str, str]
             where="cache",
             fix="Take another folder, or remove the link from the repository.",
         )
+    if folder.is_relative_to(repository):
+        _refuse_authors_files(files, folder.relative_to(repository))
+    parts = [folder / part for part in ("environments", "pythons")]
+    tags = {folder / ".gitignore": "*\n", folder / "CACHEDIR.TAG": _CACHEDIR_TAG}
+    made = [path for path in (*parts, *tags, folder, *folder.parents) if not path.exists()]
+    owner = _owner(next(path for path in (folder, *folder.parents) if path.exists()))
     try:
-        for part in ("environments", "pythons"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _CACHEDIR_TAG)):
-            if not (folder / name).exists():
-                (folder / name).write_text(text, encoding="utf-8")
+        for part in parts:
+            part.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=part).close()
+        for path, text in tags.items():
+            if path in made:
+                path.write_text(text, encoding="utf-8")
+        for path in made:
+            _give(path, owner)
     except OSError as error:
         raise ConfigError(
             f"the folder for made environments cannot be written: {error.strerror}",
@@ -228,6 +250,17 @@ def _open_cache(asked: Path | None, repository: Path, environ: Mapping[str, str]
             fix="Name another with `GATEKEEPER_CACHE` or the input `cache`.",
         ) from error
     return folder.resolve()
+
+
+def _refuse_authors_files(files: Files, folder: Path) -> None:
+    """Refuse a cache that came with the checkout: a Python of it would be run as ourselves."""
+    for path in files.paths():
+        if Path(path).is_relative_to(folder):
+            raise ConfigError(
+                f"the folder for made environments holds a file of the repository: `{path}`",
+                where="cache",
+                fix="Take a folder that the repository has no file in.",
+            )
 
 
 _CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by gatekeeper.\n"
@@ -251,6 +284,7 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.utime(descriptor)
+        _give(path, _owner(path.parent))
         yield
     finally:
         os.close(descriptor)
@@ -279,13 +313,24 @@ def _open_up(folder: Path) -> None:
                 path.chmod(0o700)
 
 
-def _take_back(folder: Path) -> None:
-    """As root: make everything ours, and such that others can read and not write it."""
+def _owner(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_uid, status.st_gid
+
+
+def _give(path: Path, owner: tuple[int, int]) -> None:
+    """As root: give a file or folder to whom the cache belongs."""
+    if os.geteuid() == 0:
+        os.chown(path, *owner, follow_symlinks=False)
+
+
+def _take_back(folder: Path, owner: tuple[int, int]) -> None:
+    """As root: take all from the build's account; others can read it and not write it."""
     if os.geteuid() != 0:
         return
     for place, folders, files in os.walk(folder):
         for path in (Path(place), *(Path(place) / name for name in (*folders, *files))):
-            os.chown(path, 0, 0, follow_symlinks=False)
+            os.chown(path, *owner, follow_symlinks=False)
             mode = path.lstat().st_mode
             if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
                 runs = 0o111 if stat.S_ISDIR(mode) or mode & 0o111 else 0

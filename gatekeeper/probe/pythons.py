@@ -6,6 +6,7 @@ Nothing of the project runs here: uv is asked from the root folder, without conf
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from gatekeeper.probe.mishaps import last_lines
 FIND_SECONDS = 60
 DOWNLOAD_SECONDS = 600
 OLDEST = (3, 8)
+OWN = ".".join(platform.python_version_tuple()[:2])
 _DESCRIBE = (
     "import platform, sysconfig; print(platform.python_version(), sysconfig.get_platform(),"
     " sysconfig.get_config_var('SOABI'))"
@@ -70,7 +72,7 @@ def find_python(
         found = _find(request.version, settings)
         if found is not None:
             return found
-        said = last_lines(mask(done, secrets_of(variables)))
+        said = _cause(mask(done, secrets_of(variables)))
     raise _missing(request, said)
 
 
@@ -140,9 +142,17 @@ def _missing(request: PythonRequest | None, said: str) -> ProbeError:
         return ProbeError("no Python was found to make the project's environment with")
     return ProbeError(
         f"Python {request.version}, which {request.asked_by} asks for, is not installed here"
-        + ("" if not said else f" and could not be downloaded{said}"),
+        + ("" if not said else f" and could not be downloaded: {said}"),
         where=request.asked_by,
-        fix="Install it where gatekeeper runs and put it on the PATH, ask for another with "
-        "`python-version` (in a policy file `project: {python: '3.12'}`), or name an "
-        "interpreter that has the project's dependencies with `--python PATH`.",
+        fix="Install it where gatekeeper runs and put it on the PATH, name a mirror for the "
+        "download in the environment (`UV_PYTHON_INSTALL_MIRROR`), ask for another with "
+        f"`python-version: '{OWN}'` (in a policy file `project: {{python: '{OWN}'}}`), or name "
+        "an interpreter that has the project's dependencies with `--python PATH`.",
     )
+
+
+def _cause(said: str) -> str:
+    """Return in a line what uv says went wrong and, where it knows, what that came from."""
+    told = re.findall(r"^\s*(?:error|cause|Caused by): (.+)$", said, re.MULTILINE)
+    causes = [re.sub(r"( for url)? ?[(`]?https?://\S+", "", line) for line in told[1:] or told]
+    return ": ".join(dict.fromkeys((causes[0], causes[-1]))) if causes else said[:300]

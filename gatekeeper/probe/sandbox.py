@@ -32,7 +32,12 @@ from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import ProbeError
 from gatekeeper.probe.interpreter import editable_folders
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER
-from gatekeeper.probe.workspace import keep_closed, private_folders, without_needed
+from gatekeeper.probe.workspace import (
+    around_needed,
+    keep_closed,
+    private_folders,
+    without_needed,
+)
 
 PASSED_ON = ("LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PRIVATE = ("home", "tmp", "files")
@@ -98,8 +103,8 @@ def open_sandbox(
                 command = _as_account(account, (*read, checkout))
                 # An environment of our own in the repository may run the server.
                 used = (*read, checkout, private.resolve(), Path(sys.prefix).resolve())
-                for folder in without_needed(hidden, used):
-                    stack.enter_context(keep_closed(folder, account.uid))
+                for path, kept in around_needed(hidden, used):
+                    stack.enter_context(keep_closed(path, account.uid, kept))
             private.chmod(0o755)
             for name in PRIVATE:
                 hand_over(private / name, account)

@@ -17,6 +17,10 @@ from pathlib import Path
 from gatekeeper.errors import ProbeError
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+PASSING = stat.S_IXGRP | stat.S_IXOTH
+
+# Below the runner's temporary folder; a container action sees them at other paths as well.
+_MOUNTED = ("_github_home", "_github_workflow", "_runner_file_commands")
 
 
 def private_folders(repository: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
@@ -25,7 +29,8 @@ def private_folders(repository: Path | None, environ: Mapping[str, str]) -> tupl
     if repository is not None:
         candidates += [repository, *_git_directory_elsewhere(repository)]
     if environ.get("RUNNER_TEMP"):
-        candidates.append(Path(environ["RUNNER_TEMP"]))
+        temporary = Path(environ["RUNNER_TEMP"])
+        candidates += [temporary, *(temporary / name for name in _MOUNTED)]
     folders = [folder.resolve() for folder in candidates if folder.is_dir()]
     return tuple(folder for folder in dict.fromkeys(folders) if folder != Path("/"))
 
@@ -52,32 +57,57 @@ def without_needed(folders: Collection[Path], needed: Collection[Path]) -> tuple
     return tuple(chosen)
 
 
-@contextlib.contextmanager
-def keep_closed(folder: Path, uid: int) -> Iterator[None]:
-    """Let only its owner and root into a folder until the block ends.
+def around_needed(
+    folders: Collection[Path], needed: Collection[Path]
+) -> Iterator[tuple[Path, int]]:
+    """Yield what to close of folders, with the rights that others keep on it.
 
-    For plain Docker, where nothing can be hidden. The former mode comes back once no
-    other run needs the folder closed: each holds a lock on it that also ends with a
-    killed one. What a killed run leaves behind keeps out others, never the owner.
+    A folder in which something needed lies can be passed through and not be listed; what
+    else lies in it is closed.
+    """
+    for folder in folders:
+        below = [path for path in needed if path.is_relative_to(folder)]
+        if not below:
+            yield folder, 0
+        elif folder in below:
+            yield from ((place, 0) for place in (folder / ".git",) if place.is_dir())
+        else:
+            yield folder, PASSING
+            ways = {path.relative_to(folder).parts[0] for path in below}
+            for place in sorted(folder.iterdir()):
+                mode = place.lstat().st_mode
+                if place.name not in ways and (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                    yield place, 0
+
+
+@contextlib.contextmanager
+def keep_closed(path: Path, uid: int, kept: int = 0) -> Iterator[None]:
+    """Let only its owner and root use a folder or file until the block ends.
+
+    For plain Docker, where nothing can be hidden. `kept` are the rights that others keep.
+    The former mode comes back once no other run needs it closed: each holds a lock on it
+    that also ends with a killed one. What a killed run leaves behind keeps out others,
+    never the owner.
     """
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise _cannot_close(folder, str(error.strerror)) from error
+        raise _cannot_close(path, str(error.strerror)) from error
     try:
         _lock(descriptor, fcntl.LOCK_SH)
         status = os.fstat(descriptor)
         mode = stat.S_IMODE(status.st_mode)
+        closed = mode & (~OTHERS | kept)
         if status.st_uid == uid:
-            raise _cannot_close(folder, "it belongs to the account that runs the project's code")
+            raise _cannot_close(path, "it belongs to the account that runs the project's code")
         try:
             try:
-                os.fchmod(descriptor, mode & ~OTHERS)
+                os.fchmod(descriptor, closed)
             except OSError as error:  # a volume mounted read-only
-                raise _cannot_close(folder, str(error.strerror)) from error
+                raise _cannot_close(path, str(error.strerror)) from error
             yield
         finally:
-            if mode & OTHERS:
+            if mode != closed:
                 try:
                     _lock(descriptor, fcntl.LOCK_EX)
                 finally:
@@ -92,11 +122,11 @@ def _lock(descriptor: int, kind: int) -> None:
         fcntl.flock(descriptor, kind)
 
 
-def _cannot_close(folder: Path, why: str) -> ProbeError:
+def _cannot_close(path: Path, why: str) -> ProbeError:
     return ProbeError(
         f"the project's code must not read the user's own files, and they cannot be kept from "
         f"it: {why}",
-        where=str(folder),
+        where=str(path),
         fix="Permit namespaces (`docker run --cap-add SYS_ADMIN`), or run gatekeeper as an "
         "unprivileged user.",
     )

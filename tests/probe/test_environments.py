@@ -136,8 +136,8 @@ def test_a_python_that_is_not_there_is_asked_for(make, tmp_path):
     repository = a_repository(tmp_path / "r", files)
     error = failure(make, repository, {"UV_PYTHON_DOWNLOADS": "never"})
     assert error.what == ("Python 3.98.7, which .python-version asks for, is not installed here")
-    assert error.fix is not None
-    assert "`python-version`" in error.fix
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert f"`project: {{python: '{own}'}}`" in str(error.fix)
 
 
 # --- Making and keeping --------------------------------------------------------------
@@ -302,6 +302,33 @@ def test_a_cache_behind_the_authors_link_is_refused(make, tmp_path):
         make(repository, cache=repository.root / "cache")
     assert caught.value.where == "cache"
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["cache/pythons/cpython-3.12/bin/python3", "cache"])
+def test_a_cache_that_came_with_the_checkout_is_refused(make, tmp_path, path):
+    """A Python in it would be asked for its version outside of the sandbox."""
+    repository = a_package(tmp_path)
+    repository.commit({path: "#!/bin/sh\n", ".gitignore": "cache\n"})
+    repository.git("add", "--force", path)
+    repository.commit({})
+    with pytest.raises(ConfigError) as caught:
+        make(repository, cache=repository.root / "cache")
+    assert caught.value.where == "cache"
+    assert caught.value.what == (
+        f"the folder for made environments holds a file of the repository: `{path}`"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_all_that_root_makes_belongs_to_the_owner_of_the_caches_place(make, tmp_path):
+    """A later step of the workflow saves it, and the runner clears it away."""
+    (tmp_path / "temp").mkdir()
+    os.chown(tmp_path / "temp", 4321, 4322)
+    repository = a_package(tmp_path)
+    found = make(repository, cache=tmp_path / "temp" / "below" / "gatekeeper")
+    paths = list((tmp_path / "temp").rglob("*"))
+    assert found.path in paths
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in paths} == {(4321, 4322)}
 
 
 def test_a_cache_in_the_repository_is_no_part_of_it(make, tmp_path):

@@ -173,8 +173,7 @@ def test_an_environment_in_the_repository_is_all_that_is_seen_of_it(
     seen = look(workspace, a_copy(open_folder), *names, python=python)
     assert seen[names[1]] == HIDDEN[confinement]
     assert seen[names[2]].startswith("home = ")
-    if confinement == "namespaces":
-        assert seen[names[0]] == ".venv"
+    assert seen[names[0]] == {"namespaces": ".venv", "plain": "PermissionError"}[confinement]
     assert stat.S_IMODE((workspace / ".git").stat().st_mode) == 0o755
 
 
@@ -226,6 +225,40 @@ def test_the_temporary_folder_of_the_runner_is_out_of_sight(confinement, workspa
     name = f"{temporary}/git-credentials.config"
     seen = look(workspace, a_copy(open_folder), name, RUNNER_TEMP=str(temporary))
     assert seen == {name: HIDDEN[confinement]}
+
+
+@as_root
+def test_a_cache_in_the_temporary_folder_of_the_runner_is_all_that_is_seen_of_it(
+    confinement, workspace, open_folder
+):
+    """A container action sees some of its folders at other paths as well."""
+    temporary = open_folder / "runner_temp"
+    environment = temporary / "gatekeeper" / "environment"
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", environment], check=True)
+    for name in ("git-credentials.config", "_github_home/.netrc", "other/file"):
+        (temporary / name).parent.mkdir(exist_ok=True)
+        (temporary / name).write_text("secret")
+    (temporary / "link").symlink_to("git-credentials.config")
+    before = modes_below(temporary)
+    names = [str(temporary)]
+    names += [f"{temporary}/{name}" for name in ("git-credentials.config", "link", "other/file")]
+    names += [f"{temporary}/_github_home/.netrc", f"{environment}/pyvenv.cfg"]
+    seen = look(
+        workspace,
+        a_copy(open_folder),
+        *names,
+        python=str(environment / "bin/python"),
+        RUNNER_TEMP=str(temporary),
+    )
+    assert seen.pop(names[-1]).startswith("home = ")
+    listed = {"namespaces": "gatekeeper", "plain": "PermissionError"}[confinement]
+    assert seen.pop(names[0]) == listed
+    assert seen == dict.fromkeys(names[1:-1], HIDDEN[confinement])
+    assert modes_below(temporary) == before
+
+
+def modes_below(folder: Path) -> dict[Path, int]:
+    return {path: stat.S_IMODE(path.lstat().st_mode) for path in folder.rglob("*")}
 
 
 @as_root
