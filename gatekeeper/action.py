@@ -14,7 +14,7 @@ from gatekeeper.errors import ExitCode, GatekeeperError
 from gatekeeper.git import find_repository, head_commit
 from gatekeeper.github import act
 from gatekeeper.github.client import Client, open_client
-from gatekeeper.github.commands import mask
+from gatekeeper.github.commands import mask, step_line
 from gatekeeper.github.decide import Plan, Task, decide
 from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.reporters import REPORTERS, script
@@ -75,7 +75,9 @@ def _check(
         is_audit=plan.task is Task.AUDIT,
     )
     now = dt.datetime.now(dt.UTC)
-    report = pipeline.check(request, Surroundings(environ, now, lambda step: None))
+    # A step may name something of the project's, such as its install command.
+    surroundings = Surroundings(environ, now, lambda step: echo(step_line(step)))
+    report = pipeline.check(request, surroundings)
     shown = RenderContext(
         now,
         repository_url=context.repository_url,

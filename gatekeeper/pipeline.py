@@ -299,6 +299,7 @@ def _rehearse_with(
     """Rehearse in that Python; what is `lacking` keeps the project's own env.py from running."""
     env_not_run = None if lacking is None else lacking.brief
     try:
+        surroundings.progress(f"The project's Python: {interpreter.reason}")
         surroundings.progress("Starting PostgreSQL")
         hidden = private_folders(repository.root, surroundings.environ)
         with (

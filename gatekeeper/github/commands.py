@@ -45,6 +45,11 @@ def shield(text: str) -> str:
     return f"::stop-commands::{end}\n{text}{newline}::{end}::\n"
 
 
+def step_line(text: str) -> str:
+    """Return a step of ours as a line of the log that is no command, whatever it names."""
+    return f"· {' '.join(text.split()).replace('##[', '## [')}\n"
+
+
 def limit_annotations(commands: str) -> str:
     """Return the annotations that GitHub will show, with the worst level first.
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e import engine
+from tests.e2e.pythons import provide_python
 from tests.github.server import GitHubServer, running_server
 
 
@@ -26,6 +28,17 @@ def service() -> Iterator[str]:
         pytest.skip(reason)
     with engine.postgres_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def pythons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of uv's with a Python that the image does not have."""
+    folder = tmp_path_factory.mktemp("pythons")
+    folder.chmod(0o755)  # every account may read it, as where it is downloaded
+    reason = provide_python(folder)
+    if reason is not None:
+        pytest.skip(reason)
+    return folder
 
 
 @pytest.fixture

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-EVENT = Path(__file__).parents[1] / "github" / "events" / "pull_request_opened.json"
+TESTS = Path(__file__).parents[1]
+EVENT = TESTS / "github" / "events" / "pull_request_opened.json"
 
 INI = """\
 [alembic]
@@ -82,22 +85,40 @@ class Repository:
         return git(self.path, "status", "--porcelain", "--untracked-files=all")
 
 
-def make_repository(path: Path, revision: str | None) -> Repository:
-    """Make main with one revision and a branch that adds another, or a text where None."""
+def make_repository(
+    path: Path, revision: str | None, others: Mapping[str, str] | None = None
+) -> Repository:
+    """Make main with one revision and a branch that adds another, or a text where None.
+
+    `others` are files that both have.
+    """
     versions = path / "migrations" / "versions"
     versions.mkdir(parents=True)
-    git(path, "init", "--quiet", "--initial-branch=main")
-    git(path, "remote", "add", "origin", "https://github.com/octo/shop.git")
     (path / "alembic.ini").write_text(INI, encoding="utf-8")
     (path / "migrations" / "env.py").write_text(ENV, encoding="utf-8")
     (versions / "a001_create_users.py").write_text(BASE, encoding="utf-8")
-    base = commit(path, "Create users")
+    return _with_change(path, others or {}, revision)
+
+
+def copy_project(path: Path, situation: str, others: Mapping[str, str]) -> Repository:
+    """Make main of a project of `tests/projects` and a branch that adds a revision to it."""
+    shutil.copytree(TESTS / "projects" / situation, path)
+    return _with_change(path, others, CLEAN.replace('"a001"', '"a003"'))
+
+
+def _with_change(path: Path, others: Mapping[str, str], revision: str | None) -> Repository:
+    git(path, "init", "--quiet", "--initial-branch=main")
+    git(path, "remote", "add", "origin", "https://github.com/octo/shop.git")
+    for name, text in others.items():
+        (path / name).write_text(text, encoding="utf-8")
+    base = commit(path, "Begin")
     git(path, "update-ref", "refs/remotes/origin/main", base)
     git(path, "switch", "--quiet", "-c", "topic")
     if revision is None:
         (path / "NOTES.md").write_text("Nothing about the database.\n", encoding="utf-8")
     else:
-        (versions / "b002_add_a_nickname.py").write_text(revision, encoding="utf-8")
+        file = path / "migrations" / "versions" / "b002_add_a_nickname.py"
+        file.write_text(revision, encoding="utf-8")
     return Repository(path, base, commit(path, "Change something"))
 
 

@@ -3,86 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.engine import docker
-from tests.e2e.repository import (
-    CLEAN,
-    WITHOUT_DOWNGRADE,
-    Repository,
-    commit,
-    make_repository,
-    pull_request_event,
-)
+from tests.e2e.repository import CLEAN, WITHOUT_DOWNGRADE, Repository, make_repository
+from tests.e2e.step import OWNER, run_step
 from tests.github.server import GitHubServer
-from tests.github.test_commands import outputs_read
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
-
-# The step runs as root; whoever owns the workspace, it must be somebody else.
-OWNER = os.geteuid() or 4321
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A step that came to its end, and what it left behind."""
-
-    code: int
-    log: str
-    outputs: dict[str, str]
-    summary: str
-
-
-def run_step(
-    image: str, folder: Path, repository: Repository, github: GitHubServer, **inputs: str
-) -> Ended:
-    """Run the image as the runner of GitHub Actions does."""
-    commands = folder / "file_commands"
-    commands.mkdir()
-    (commands / "event.json").write_text(json.dumps(pull_request_event(repository)))
-    (commands / "output").touch()
-    (commands / "summary").touch()
-    if os.geteuid() != OWNER:
-        for path in (repository.path, *repository.path.rglob("*")):
-            os.chown(path, OWNER, OWNER, follow_symlinks=False)
-    variables = {
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_EVENT_NAME": "pull_request",
-        "GITHUB_EVENT_PATH": "/github/file_commands/event.json",
-        "GITHUB_SHA": repository.head,
-        "GITHUB_REF": "refs/pull/7/merge",
-        "GITHUB_REPOSITORY": "octo/shop",
-        "GITHUB_API_URL": github.url,
-        "GITHUB_RUN_ID": "99",
-        "GITHUB_WORKSPACE": "/github/workspace",
-        "GITHUB_OUTPUT": "/github/file_commands/output",
-        "GITHUB_STEP_SUMMARY": "/github/file_commands/summary",
-        "INPUT_GITHUB-TOKEN": "token-of-the-job",
-        **{f"INPUT_{name.replace('_', '-').upper()}": value for name, value in inputs.items()},
-    }
-    environment = [part for pair in variables.items() for part in ("--env", "=".join(pair))]
-    done = docker(
-        "run",
-        "--rm",
-        "--network=host",
-        "--workdir=/github/workspace",
-        f"--volume={repository.path}:/github/workspace",
-        f"--volume={commands}:/github/file_commands",
-        *environment,
-        image,
-        check=False,
-        seconds=300,
-    )
-    return Ended(
-        code=done.returncode,
-        log=done.stdout + done.stderr,
-        outputs=outputs_read((commands / "output").read_text(encoding="utf-8")),
-        summary=(commands / "summary").read_text(encoding="utf-8"),
-    )
 
 
 @pytest.mark.parametrize(
@@ -151,22 +81,6 @@ def test_the_workspace_is_closed_to_the_authors_code(
     assert ended.outputs["verdict"] == "pass", ended.log
     assert repository.path.stat().st_mode & 0o7777 == 0o2755
     assert_nothing_left(repository)
-
-
-def test_a_project_brings_packages_of_its_own(
-    image: str, service: str, github: GitHubServer, tmp_path: Path
-) -> None:
-    """They are installed in the container, and kept where a later step can save them."""
-    revision = CLEAN.replace("import sqlalchemy", "import inflection\nimport sqlalchemy")
-    repository = make_repository(tmp_path / "shop", revision)
-    (repository.path / "requirements.txt").write_text("alembic\ninflection\npsycopg2-binary\n")
-    repository = replace(repository, head=commit(repository.path, "List the packages"))
-    ended = run_step(
-        image, tmp_path, repository, github, database_url=service, cache=".gatekeeper-cache"
-    )
-    assert ended.code == 0, ended.log
-    assert len(list((repository.path / ".gatekeeper-cache" / "environments").glob("*.made"))) == 1
-    assert repository.status() == ""
 
 
 def test_the_image_knows_its_commands(image: str) -> None:

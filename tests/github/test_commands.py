@@ -11,6 +11,7 @@ from gatekeeper.github.commands import (
     limit_annotations,
     mask,
     shield,
+    step_line,
     write_outputs,
     write_summary,
 )
@@ -58,6 +59,12 @@ def outputs_read(text: str) -> dict[str, str]:
 def test_text_of_the_project_is_never_a_command(text: str) -> None:
     assert commands_obeyed(shield(text)) == []
     assert text in shield(text)
+
+
+def test_a_step_is_one_line_and_never_a_command() -> None:
+    assert step_line("Starting PostgreSQL") == "· Starting PostgreSQL\n"
+    for text in ("::error::made up", "by `make`\n::error::made up", "by `##[error]made up`"):
+        assert commands_obeyed(step_line(text)) == []
 
 
 def test_commands_after_the_text_are_obeyed() -> None:
