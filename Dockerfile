@@ -31,6 +31,11 @@ RUN apt-get update -qq \
  && useradd --system --no-create-home --shell /usr/sbin/nologin postgres
 # The last is whom PostgreSQL runs under: not `nobody`, who runs the project's code.
 
+# The base image leaves out the bytecode of Python's own modules, and nothing is written here
+# later: every process, the project's too, would compile them anew.
+RUN python -m compileall -q -x '/(test|site-packages|idlelib|tkinter)/' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+
 COPY --from=build /opt/gatekeeper /opt/gatekeeper
 
 # Only the command goes onto PATH: `python` and `pip` of a project's own `install` command

@@ -58,6 +58,7 @@ def find_python(
     wanted = [] if request is None else [request.version]
     passed = {name: environ[name] for name in _PASSED if name in environ}
     settings = {**passed, **variables, "UV_PYTHON_INSTALL_DIR": str(folder)}
+    settings["UV_COMPILE_BYTECODE"] = "1"  # nobody writes into it later
     settings["PATH"] = os.pathsep.join(search_path(environ))
     if request is not None and re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", request.version):
         wanted.append(request.version.rpartition(".")[0])

@@ -97,6 +97,15 @@ def test_the_image_holds_the_policies_and_no_source_of_ours(image: str) -> None:
     assert not {"source", "wheel"} & set(listed.split())
 
 
+def test_python_need_not_compile_its_own_modules(image: str) -> None:
+    """Nor may it write what it compiles, so that every process would begin with it."""
+    found = (
+        "import asyncio.events as m, importlib.util as u; print(u.cache_from_source(m.__file__))"
+    )
+    cached = docker("run", "--rm", "--entrypoint", "python", image, "-c", found).stdout.strip()
+    assert docker("run", "--rm", "--entrypoint", "ls", image, cached).stdout.strip() == cached
+
+
 def test_postgresql_and_the_projects_code_have_an_account_each(image: str) -> None:
     ids = [
         docker("run", "--rm", "--entrypoint", "id", image, "-u", name).stdout.strip()
