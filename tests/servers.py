@@ -1,0 +1,63 @@
+"""The PostgreSQL servers that tests run on: this machine's own, and others that are named.
+
+`GATEKEEPER_TESTS_POSTGRES` lists the folders of server programs (`…/bin`) as PATH does;
+`.ci/postgresql` fetches those of a major version.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from gatekeeper.model import ServerSource
+from gatekeeper.postgres.installations import (
+    OLDEST_MAJOR,
+    Account,
+    Installation,
+    find_installations,
+    inspect_programs,
+)
+
+VARIABLE = "GATEKEEPER_TESTS_POSTGRES"
+
+# A source stands for the preferred installation of it, a folder for the programs in it, and
+# the word for a folder that is not named.
+Place = ServerSource | Path | Literal["further"]
+
+OWN: tuple[Place, ...] = (ServerSource.INSTALLED, ServerSource.EMBEDDED)
+NAMED = tuple(Path(folder) for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder)
+
+
+def name_of(place: Place) -> str:
+    if isinstance(place, Path):
+        return f"named {NAMED.index(place) + 1}"
+    return place.value if isinstance(place, ServerSource) else place
+
+
+def on_every_server(argument: str = "server") -> pytest.MarkDecorator:
+    """Return the mark that runs a test once for each place, by the fixture of that name."""
+    places = (*OWN, *(NAMED or ("further",)))
+    return pytest.mark.parametrize(argument, places, indirect=True, ids=name_of, scope="session")
+
+
+def find_places(account: Account | None) -> dict[Place, Installation]:
+    """Return what can be started on this machine; a folder that cannot is an error."""
+    found: dict[Place, Installation] = {}
+    for installation in find_installations(account):
+        if installation.source is ServerSource.EMBEDDED or installation.major >= OLDEST_MAJOR:
+            found.setdefault(installation.source, installation)
+    for folder in NAMED:
+        installation = inspect_programs(folder, ServerSource.INSTALLED, account)
+        assert installation.is_reachable, f"{folder}, which {VARIABLE} names, cannot be run"
+        found[folder] = installation
+    return found
+
+
+def why_missing(place: Place) -> str:
+    """Return the sentence for a skipped test."""
+    if place == "further":
+        return f"no further PostgreSQL is named by {VARIABLE} (.ci/postgresql 17 fetches one)"
+    return f"no PostgreSQL server: {name_of(place)}"
