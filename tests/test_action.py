@@ -52,6 +52,12 @@ def test_each_has_a_description(part: str) -> None:
     assert [n for n, value in ACTION[part].items() if not value["description"].strip()] == []
 
 
+@pytest.mark.parametrize("part", ["inputs", "outputs"])
+def test_no_description_holds_an_expression(part: str) -> None:
+    """The runner refuses the whole action for one."""
+    assert [n for n, value in ACTION[part].items() if "${{" in value["description"]] == []
+
+
 def test_what_is_not_in_this_version_says_so() -> None:
     silent = [n for n in NOT_YET if "Not in this version" not in ACTION["inputs"][n]["description"]]
     assert silent == []
