@@ -19,7 +19,7 @@ import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gatekeeper.errors import ConfigError
 
@@ -317,6 +317,19 @@ def _spoken(repository: Repository, ref: str, commit: str) -> str:
     names = _refs(repository, at=commit)
     names.sort(key=lambda name: (name not in _DEFAULT_BRANCHES, not name.startswith("origin/")))
     return names[0].removeprefix("origin/") if names else commit[:7]
+
+
+def find_tracked(repository: Repository, folder: str) -> str | None:
+    """Return what the checkout brought to a folder, None where nothing.
+
+    That is a file, a link or a submodule in it, at its place or around it.
+    """
+    place = PurePosixPath(folder)
+    for entry in _output(repository, "ls-files", "-z", "--cached").split(b"\0")[:-1]:
+        path = PurePosixPath(os.fsdecode(entry))
+        if path.is_relative_to(place) or place.is_relative_to(path):
+            return str(path)
+    return None
 
 
 # --- The files of one state ----------------------------------------------------------

@@ -19,6 +19,7 @@ from gatekeeper.git import (
     Tree,
     choose_base,
     find_repository,
+    find_tracked,
     open_tree,
     relative_folder,
 )
@@ -459,12 +460,33 @@ def choose_interpreter(
         Wish(
             python=request.python_version or settings.python,
             install=request.install or settings.install,
-            cache=None if request.cache is None else request.directory / request.cache,
+            cache=_choose_cache(request, repository),
             variables=environment_of(request, settings),
         ),
         surroundings.environ,
         surroundings.progress,
     )
+
+
+def _choose_cache(request: Request, repository: Repository) -> Path | None:
+    """Return the folder for made environments; one that came with the checkout is refused.
+
+    A Python that is kept in it is asked for its version as ourselves.
+    """
+    if request.cache is None:
+        return None
+    cache = request.directory / request.cache
+    for place in (cache.absolute(), cache.resolve()):
+        if place.is_relative_to(repository.root):
+            folder = place.relative_to(repository.root).as_posix()
+            tracked = find_tracked(repository, folder)
+            if tracked is not None:
+                raise ConfigError(
+                    f"the repository has `{tracked}` where made environments are to be kept",
+                    where="cache",
+                    fix="Take a folder that nothing of the repository is in.",
+                )
+    return cache
 
 
 def copy_files(tree: Tree, checkout: Path, hook: Hook | None) -> Path:

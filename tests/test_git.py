@@ -16,6 +16,7 @@ from gatekeeper.git import (
     choose_base,
     default_branch,
     find_repository,
+    find_tracked,
     head_commit,
     is_dirty,
     is_shallow,
@@ -313,6 +314,32 @@ def test_submodules_are_left_out(repository: GitRepository, tmp_path: Path) -> N
     expected = {*FILES, ".gitmodules"}
     assert set(WorkTree(repository.value).paths()) == expected
     assert set(open_tree(repository.value, "HEAD").paths()) == expected
+
+
+def test_what_a_checkout_brings_to_a_folder(repository: GitRepository, tmp_path: Path) -> None:
+    """Links and submodules as well, where the files that are read leave them out."""
+    other = a_repository(tmp_path / "other", {"other.txt": "x"})
+    repository.git(
+        "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other.root), "sub"
+    )
+    repository.commit({"kept/file": "x", ".gitignore": "ignored\n"})
+    (repository.root / "links").mkdir()
+    (repository.root / "links" / "to_folder").symlink_to("../kept")
+    repository.commit({})
+    repository.write({"ignored/file": "x", "untracked": "x"})
+    found = {
+        folder: find_tracked(repository.value, folder)
+        for folder in ("new", "ignored", "kep", "kept", "kept/file/below", "links", "sub/below")
+    }
+    assert found == {
+        "new": None,
+        "ignored": None,
+        "kep": None,
+        "kept": "kept/file",
+        "kept/file/below": "kept/file",
+        "links": "links/to_folder",
+        "sub/below": "sub",
+    }
 
 
 def test_the_work_tree_is_what_lies_on_disk(repository: GitRepository) -> None:

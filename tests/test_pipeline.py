@@ -11,7 +11,7 @@ from gatekeeper.errors import ConfigError
 from gatekeeper.model import Report, Severity, Status, Verdict
 from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.probe.hook import read_hook
-from tests.build_git import a_repository
+from tests.build_git import GitRepository, a_repository
 from tests.live import NOW, Files, a_table, live_project, live_revision, make_change
 
 V = "migrations/versions"
@@ -206,3 +206,22 @@ def test_a_hook_is_not_written_through_a_link_of_the_base(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="the hook lies behind a symbolic link"):
         pipeline.copy_files(Linked(), tmp_path / "checkout", hook)  # type: ignore[arg-type]
     assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_cache_that_came_with_the_checkout_is_refused(tmp_path: Path, is_linked: bool) -> None:
+    """A Python in it would be asked for its version outside of the sandbox."""
+    python = "pythons/cpython-3.12.9-linux-x86_64-gnu/bin/python3.12"
+    folder = "elsewhere" if is_linked else "cache"
+    root = changed(tmp_path, {"requirements.txt": "inflection"}, {f"{folder}/{python}": "exit"})
+    if is_linked:
+        (root / "cache").mkdir()
+        (root / "cache" / "pythons").symlink_to("../elsewhere/pythons")
+        GitRepository(root).commit({})
+    with pytest.raises(ConfigError) as caught:
+        lint(root, is_lint=False, cache="cache")
+    assert caught.value.where == "cache"
+    tracked = "cache/pythons" if is_linked else f"cache/{python}"
+    assert caught.value.what == (
+        f"the repository has `{tracked}` where made environments are to be kept"
+    )

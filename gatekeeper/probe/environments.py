@@ -125,7 +125,7 @@ def _provide(
     environ: Mapping[str, str],
     progress: Callable[[str], None],
 ) -> Interpreter:
-    cache = _open_cache(wish.cache, files, repository, environ)
+    cache = _open_cache(wish.cache, repository, environ)
     indexes = index_variables(environ, pip_files(environ))
     request = request_python(files, dependencies, project, wish.python)
     pythons = cache / "pythons"
@@ -212,9 +212,7 @@ class _Place:
         Path(file.name).replace(self.mark)
 
 
-def _open_cache(
-    asked: Path | None, files: Files, repository: Path, environ: Mapping[str, str]
-) -> Path:
+def _open_cache(asked: Path | None, repository: Path, environ: Mapping[str, str]) -> Path:
     """Return the cache's folder, made and marked as nobody's business to copy or commit.
 
     What root makes belongs to whom the cache's place belongs to: a runner's user has to
@@ -228,8 +226,6 @@ def _open_cache(
             where="cache",
             fix="Take another folder, or remove the link from the repository.",
         )
-    if folder.is_relative_to(repository):
-        _refuse_authors_files(files, folder.relative_to(repository))
     parts = [folder / part for part in ("environments", "pythons")]
     tags = {folder / ".gitignore": "*\n", folder / "CACHEDIR.TAG": _CACHEDIR_TAG}
     made = [path for path in (*parts, *tags, folder, *folder.parents) if not path.exists()]
@@ -250,17 +246,6 @@ def _open_cache(
             fix="Name another with `GATEKEEPER_CACHE` or the input `cache`.",
         ) from error
     return folder.resolve()
-
-
-def _refuse_authors_files(files: Files, folder: Path) -> None:
-    """Refuse a cache that came with the checkout: a Python of it would be run as ourselves."""
-    for path in files.paths():
-        if Path(path).is_relative_to(folder):
-            raise ConfigError(
-                f"the folder for made environments holds a file of the repository: `{path}`",
-                where="cache",
-                fix="Take a folder that the repository has no file in.",
-            )
 
 
 _CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by gatekeeper.\n"

@@ -304,21 +304,6 @@ def test_a_cache_behind_the_authors_link_is_refused(make, tmp_path):
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-@pytest.mark.parametrize("path", ["cache/pythons/cpython-3.12/bin/python3", "cache"])
-def test_a_cache_that_came_with_the_checkout_is_refused(make, tmp_path, path):
-    """A Python in it would be asked for its version outside of the sandbox."""
-    repository = a_package(tmp_path)
-    repository.commit({path: "#!/bin/sh\n", ".gitignore": "cache\n"})
-    repository.git("add", "--force", path)
-    repository.commit({})
-    with pytest.raises(ConfigError) as caught:
-        make(repository, cache=repository.root / "cache")
-    assert caught.value.where == "cache"
-    assert caught.value.what == (
-        f"the folder for made environments holds a file of the repository: `{path}`"
-    )
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_all_that_root_makes_belongs_to_the_owner_of_the_caches_place(make, tmp_path):
     """A later step of the workflow saves it, and the runner clears it away."""
