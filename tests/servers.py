@@ -1,7 +1,7 @@
 """The PostgreSQL servers that tests run on: this machine's own, and others that are named.
 
 `GATEKEEPER_TESTS_POSTGRES` lists the folders of server programs (`…/bin`) as PATH does;
-`.ci/postgresql` fetches those of a major version.
+`python -m tests.combinations 17` fetches those of a major version and says where they are.
 """
 
 from __future__ import annotations
@@ -59,5 +59,6 @@ def find_places(account: Account | None) -> dict[Place, Installation]:
 def why_missing(place: Place) -> str:
     """Return the sentence for a skipped test."""
     if place == "further":
-        return f"no further PostgreSQL is named by {VARIABLE} (.ci/postgresql 17 fetches one)"
+        get = "`python -m tests.combinations 17` gets one"
+        return f"no further PostgreSQL is named by {VARIABLE} ({get})"
     return f"no PostgreSQL server: {name_of(place)}"

@@ -9,7 +9,6 @@ import pytest
 
 from gatekeeper.postgres.servers import Server
 from tests import situations
-from tests.servers import on_every_server
 from tests.situations import (
     EXPECTED,
     NAMES,
@@ -29,7 +28,6 @@ PYTHON = Path(sys.executable)
 
 @pytest.mark.postgres
 @pytest.mark.slow
-@on_every_server()
 @pytest.mark.parametrize("name", WAYS)
 def test_a_check_says_all_of_it_and_nothing_else(name: str, server: Server, tmp_path: Path) -> None:
     situation = read_situation(name)

@@ -8,16 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from gatekeeper.errors import DatabaseError
-from gatekeeper.model import ServerSource
 from gatekeeper.postgres.databases import Database, create_database
 from gatekeeper.postgres.servers import Server, leave_clean, open_server
 from tests.live import server_url
+from tests.servers import on_every_server
 
 pytestmark = [
     pytest.mark.postgres,
-    pytest.mark.parametrize(
-        "server", [ServerSource.INSTALLED, ServerSource.EMBEDDED], indirect=True
-    ),
+    on_every_server(),
 ]
 
 

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from gatekeeper.model import NotRehearsed, Report, ServerSource, Verdict
+from gatekeeper.model import NotRehearsed, Report, Verdict
 from gatekeeper.postgres.servers import Server
 from tests.live import a_table, check_change, live_revision, rehearsal_of, server_url
+from tests.servers import on_every_server
 
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.parametrize(
-        "server", [ServerSource.INSTALLED, ServerSource.EMBEDDED], indirect=True
-    ),
+    on_every_server(),
 ]
 
 V = "migrations/versions"
