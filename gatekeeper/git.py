@@ -37,6 +37,7 @@ _PASSED_ON = (
 )
 _FULL_CLONE = "Set `fetch-depth: 0` for actions/checkout, or run `git fetch --unshallow`."
 _IGNORED_FILE_AT_MOST_BYTES = 1024 * 1024
+_TAG_FIELDS = ("objecttype", "objectname", "*objecttype", "*objectname", "refname:lstrip=2")
 _DEFAULT_BRANCHES = ("origin/main", "origin/master", "main", "master")
 
 
@@ -289,6 +290,33 @@ def default_branch(repository: Repository) -> str:
         "The default branch is not known: there is no `origin/HEAD`, `main` or `master`.",
         fix="Name the branch to compare with: `--base REF`.",
     )
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag and the commit that it leads to, through a message of its own if it is annotated."""
+
+    name: str
+    commit: str
+    is_annotated: bool
+
+
+def read_tags(repository: Repository) -> tuple[Tag, ...]:
+    """Return the tags that lead to a commit."""
+    fields = "%00".join(f"%({name})" for name in _TAG_FIELDS)
+    listed = _output(repository, "for-each-ref", f"--format={fields}", "refs/tags")
+    tags = []
+    for line in listed.decode(errors="surrogateescape").splitlines():
+        kind, named, kind_behind, behind, name = line.split("\0")
+        if kind != "tag":
+            commit = named if kind == "commit" else None
+        elif kind_behind == "commit":
+            commit = behind
+        else:  # a tag of a tag
+            commit = _find_commit(repository, named)
+        if commit is not None:  # a tag may also name a file or a tree
+            tags.append(Tag(name, commit, is_annotated=kind == "tag"))
+    return tuple(tags)
 
 
 def choose_base(

@@ -12,6 +12,7 @@ from gatekeeper.git import (
     Base,
     CommitTree,
     Repository,
+    Tag,
     WorkTree,
     choose_base,
     default_branch,
@@ -22,6 +23,7 @@ from gatekeeper.git import (
     is_shallow,
     merge_base,
     open_tree,
+    read_tags,
     relative_folder,
     resolve_commit,
 )
@@ -606,3 +608,26 @@ def test_a_missing_object(repository: GitRepository) -> None:
         f"`git cat-file` failed: object {blob} is missing",
         "Run `git fsck` in the repository; a partial clone also needs its remote.",
     ]
+
+
+# --- Tags ----------------------------------------------------------------------------
+
+
+def test_tags_are_read_with_the_commits_that_they_lead_to(repository: GitRepository) -> None:
+    first = repository.git("rev-parse", "HEAD")
+    repository.git("tag", "light")
+    repository.git("tag", "--annotate", "--message", "One", "v1.0")
+    second = repository.commit({"plain.txt": "other\n"})
+    repository.git("tag", "--annotate", "--message", "Two", "ünï/v1.1")
+    repository.git("tag", "--annotate", "--message", "Of a tag", "again", "v1.0")
+    repository.git("tag", "file", "HEAD:plain.txt")
+    assert read_tags(repository.value) == (
+        Tag("again", first, is_annotated=True),
+        Tag("light", first, is_annotated=False),
+        Tag("v1.0", first, is_annotated=True),
+        Tag("ünï/v1.1", second, is_annotated=True),
+    )
+
+
+def test_a_repository_without_tags_has_none(repository: GitRepository) -> None:
+    assert read_tags(repository.value) == ()

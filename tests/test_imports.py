@@ -34,6 +34,7 @@ ALLOWED = {
     "github": GROUND_FLOOR | {"settings"},
     "demo": GROUND_FLOOR,
     "merging": GROUND_FLOOR,
+    "release": GROUND_FLOOR | {"git", "rehearsal", "postgres", "probe", "revisions"},
     "pipeline": GROUND_FLOOR
     | {
         "directories",
