@@ -338,6 +338,12 @@ def choose_base(
     return Base(merge_base(repository, ref, head or "HEAD"), tip, _spoken(repository, ref, tip))
 
 
+def exact_base(repository: Repository, ref: str) -> Base:
+    """Return a ref as the base itself, wherever the lines of the two parted."""
+    commit = resolve_commit(repository, ref)
+    return Base(commit, commit, ref)
+
+
 def _spoken(repository: Repository, ref: str, commit: str) -> str:
     """Return a ref as a person says it: without `origin/`, a sha as a branch or shortened."""
     if ref != commit:

@@ -34,7 +34,8 @@ ALLOWED = {
     "github": GROUND_FLOOR | {"settings"},
     "demo": GROUND_FLOOR,
     "merging": GROUND_FLOOR,
-    "release": GROUND_FLOOR | {"git", "rehearsal", "postgres", "probe", "revisions"},
+    # A plan is a page like a report, with the same words.
+    "release": GROUND_FLOOR | {"git", "rehearsal", "postgres", "probe", "revisions", "reporters"},
     "pipeline": GROUND_FLOOR
     | {
         "directories",

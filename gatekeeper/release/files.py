@@ -1,0 +1,111 @@
+"""The plan and the evidence of a release as JSON, for the deploy that carries it out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from gatekeeper import __version__
+from gatekeeper.model import Outcome, Rehearsal, Statement, Step, Verdict
+from gatekeeper.release.plan import Plan, PlannedRevision
+
+
+def render_plan(plan: Plan) -> str:
+    """Return plan.json (schema 1); the same plan gives the same text."""
+    changes = plan.report.changes
+    return _text(
+        {
+            "schema": 1,
+            "tag": plan.tag,
+            "commit": plan.commit,
+            "previous": plan.previous,
+            "verdict": plan.report.verdict.value,
+            "project": {
+                "path": changes.project.path,
+                "config": changes.project.config,
+                "section": changes.project.section,
+                "script_location": changes.project.script_location,
+            },
+            "from_revisions": list(changes.base_heads),
+            "to_revisions": list(changes.head_heads),
+            "revisions": [_revision(planned) for planned in plan.revisions],
+            "maintenance_window": {"needed": bool(plan.window), "reasons": list(plan.window)},
+            "rollback": {"proven": not plan.obstacles, "obstacles": list(plan.obstacles)},
+        }
+    )
+
+
+def render_evidence(plan: Plan, plan_text: str) -> str:
+    """Return evidence.json (schema 1): what was rehearsed, with what, and what came of it.
+
+    `plan_sha256` ties it to the very text of plan.json, `content_hash` to the files of the
+    script directory.
+    """
+    report = plan.report
+    server = report.rehearsal.server
+    return _text(
+        {
+            "schema": 1,
+            "tag": plan.tag,
+            "commit": plan.commit,
+            "content_hash": report.changes.content_hash,
+            "head_revisions": list(report.changes.head_heads),
+            "verdict": report.verdict.value,
+            "is_rehearsed": isinstance(report.rehearsal, Rehearsal),
+            "plan_sha256": hashlib.sha256(plan_text.encode()).hexdigest(),
+            "tool": {"name": "gatekeeper", "version": __version__},
+            "server": None
+            if server is None
+            else {"source": server.source.value, "version": server.version},
+        }
+    )
+
+
+def is_deployable(plan: Plan) -> bool:
+    """Tell whether a deploy may carry the plan out."""
+    return plan.report.verdict is Verdict.PASS
+
+
+def _revision(planned: PlannedRevision) -> dict[str, Any]:
+    revision = planned.revision
+    return {
+        "revision": revision.revision,
+        "down_revision": list(revision.down_revisions),
+        "message": revision.message,
+        "path": revision.path,
+        "upgrade": _step(planned.upgrade),
+        "downgrade": _step(planned.downgrade),
+        "drops": list(planned.drops),
+        "rollback": {"obstacle": planned.way_back.obstacle, "loses": list(planned.way_back.loses)},
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "outcome": step.outcome.value,
+        "seconds": round(step.seconds, 6),
+        "statements": [_statement(statement) for statement in step.statements]
+        if step.outcome is not Outcome.SKIPPED
+        else [],
+    }
+
+
+def _statement(statement: Statement) -> dict[str, Any]:
+    return {
+        "sql": statement.sql,
+        "parameters": statement.parameters,
+        "path": statement.path,
+        "line": statement.line,
+        "in_transaction": statement.in_transaction,
+        "seconds": round(statement.seconds, 6),
+        "rows": statement.rows,
+        "locks": None
+        if statement.locks is None
+        else [{"relation": k.relation, "mode": k.mode.manual_name} for k in statement.locks],
+        "rewrites": list(statement.rewrites),
+    }
+
+
+def _text(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
