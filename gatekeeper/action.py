@@ -16,10 +16,10 @@ from gatekeeper.github import act
 from gatekeeper.github.client import Client, open_client
 from gatekeeper.github.commands import mask, step_line
 from gatekeeper.github.decide import Plan, Task, decide
-from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.reporters import REPORTERS, script
 from gatekeeper.reporters.context import RenderContext
 from gatekeeper.reporters.markdown import read_fingerprints, read_ticks
+from gatekeeper.request import Request, Surroundings
 from gatekeeper.settings import ActionInputs, GitHubContext, read_context, read_inputs
 
 

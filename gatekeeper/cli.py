@@ -25,12 +25,12 @@ from gatekeeper.demo import make_demo_repository
 from gatekeeper.doctor import TARGET_OPTION, examine, exit_code
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
 from gatekeeper.model import Report, Verdict
-from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.policy import waivers, weakening
 from gatekeeper.probe.sandbox import protect_own_environment
 from gatekeeper.reporters import REPORTERS
 from gatekeeper.reporters.context import RenderContext
 from gatekeeper.reporters.diagnoses import render_diagnoses
+from gatekeeper.request import Request, Surroundings
 from gatekeeper.signals import raise_interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])

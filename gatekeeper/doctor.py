@@ -48,10 +48,14 @@ from gatekeeper.model import (
     Step,
     StepError,
 )
-from gatekeeper.pipeline import (
-    KNOWN,
-    Request,
-    Surroundings,
+from gatekeeper.pipeline import KNOWN
+from gatekeeper.policy.load import FILE_NAME, find_policy, load_policy
+from gatekeeper.policy.model import ProjectSettings
+from gatekeeper.policy.saving import render_block
+from gatekeeper.postgres.servers import Server, open_server
+from gatekeeper.postgres.snapshot import Snapshot
+from gatekeeper.postgres.target import TargetState, reach_target, read_target
+from gatekeeper.preparing import (
     choose_interpreter,
     copy_files,
     read_preparation,
@@ -60,12 +64,6 @@ from gatekeeper.pipeline import (
     with_settings,
     without_env,
 )
-from gatekeeper.policy.load import FILE_NAME, find_policy, load_policy
-from gatekeeper.policy.model import ProjectSettings
-from gatekeeper.policy.saving import render_block
-from gatekeeper.postgres.servers import Server, open_server
-from gatekeeper.postgres.snapshot import Snapshot
-from gatekeeper.postgres.target import TargetState, reach_target, read_target
 from gatekeeper.probe.hook import Hook
 from gatekeeper.probe.placeholders import names_database
 from gatekeeper.probe.protocol import Interpreter, Launch, ProbeDrift
@@ -78,6 +76,7 @@ from gatekeeper.rehearsal.ground import Preparation, open_ground
 from gatekeeper.rehearsal.history import history_remedy, run_history
 from gatekeeper.rehearsal.stage import Stage, describe, open_stage
 from gatekeeper.rehearsal.stairway import ancestors
+from gatekeeper.request import Request, Surroundings
 from gatekeeper.revisions.changes import read_change_set
 from gatekeeper.revisions.discover import choose_project
 from gatekeeper.sql import Kind, ParsedStatement, mentions, plain_name, statements_of

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gatekeeper import pipeline
 from gatekeeper.model import Rehearsal, Report
-from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.postgres.servers import Server
+from gatekeeper.request import Request, Surroundings
 from tests.build_git import GitRepository, a_repository
 
 Files = Mapping[str, str | bytes | None]

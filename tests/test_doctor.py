@@ -11,9 +11,9 @@ import pytest
 from gatekeeper.doctor import Subject, examine, exit_code
 from gatekeeper.errors import ExitCode
 from gatekeeper.model import Condition, Diagnosis
-from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server
+from gatekeeper.request import Request, Surroundings
 from tests.build_git import a_repository
 from tests.live import (
     ALEMBIC_INI,

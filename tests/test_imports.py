@@ -36,23 +36,14 @@ ALLOWED = {
     "merging": GROUND_FLOOR,
     # A plan is a page like a report, with the same words.
     "release": GROUND_FLOOR | {"git", "rehearsal", "postgres", "probe", "revisions", "reporters"},
-    "pipeline": GROUND_FLOOR
-    | {
-        "directories",
-        "settings",
-        "git",
-        "merging",
-        "sql",
-        "policy",
-        "revisions",
-        "postgres",
-        "probe",
-        "rehearsal",
-        "checks",
-    },
+    "request": set(),
 }
+# The story in three parts: how the project is run, the rehearsals, all of it.
+ALLOWED["preparing"] = ALLOWED["rehearsal"] | {"request", "policy", "rehearsal"}
+ALLOWED["histories"] = ALLOWED["preparing"] | {"preparing", "directories", "merging"}
+ALLOWED["pipeline"] = ALLOWED["histories"] | {"histories", "checks", "settings"}
 # It looks at the grounds of the same story.
-ALLOWED["doctor"] = ALLOWED["pipeline"] | {"pipeline"}
+ALLOWED["doctor"] = ALLOWED["pipeline"] | {"pipeline", "sql"}
 
 # The folder that runs in the project's interpreter: it has to stand alone. Its files import
 # each other in relation to their folder, whose name is another one there.

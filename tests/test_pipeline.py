@@ -9,8 +9,9 @@ import pytest
 from gatekeeper import pipeline
 from gatekeeper.errors import ConfigError
 from gatekeeper.model import Report, Severity, Status, Verdict
-from gatekeeper.pipeline import Request, Surroundings
+from gatekeeper.preparing import copy_files
 from gatekeeper.probe.hook import read_hook
+from gatekeeper.request import Request, Surroundings
 from tests.build_git import GitRepository, a_repository
 from tests.live import NOW, Files, a_table, live_project, live_revision, make_change
 
@@ -204,7 +205,7 @@ def test_a_hook_is_not_written_through_a_link_of_the_base(tmp_path: Path) -> Non
 
     hook = read_hook("ci/hook.py", b"def around(run): run()")
     with pytest.raises(ConfigError, match="the hook lies behind a symbolic link"):
-        pipeline.copy_files(Linked(), tmp_path / "checkout", hook)  # type: ignore[arg-type]
+        copy_files(Linked(), tmp_path / "checkout", hook)  # type: ignore[arg-type]
     assert list(outside.iterdir()) == []
 
 

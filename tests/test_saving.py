@@ -13,9 +13,9 @@ from gatekeeper import merging, pipeline
 from gatekeeper.doctor import Subject, examine
 from gatekeeper.errors import ConfigError
 from gatekeeper.model import Learned, NotRehearsed, Project, Rehearsal, Way
-from gatekeeper.pipeline import Request, Surroundings
 from gatekeeper.policy.model import ProjectSettings
 from gatekeeper.probe.protocol import Interpreter, Launch
+from gatekeeper.request import Request, Surroundings
 from tests.build import a_change_set, a_rehearsal
 from tests.build_git import a_repository
 from tests.live import (
