@@ -26,6 +26,7 @@ from .places import Places
 from .redirection import Redirection, database_of, origin_of
 from .settings import is_validation, settings_leading_to, settings_named, settings_unset
 from .steps import Steps
+from .turns import Turns
 from .variables import add_names, record_absent_variables
 from .watch import Watch
 
@@ -37,6 +38,7 @@ class Session:
         self.answers = answers
         self.absent: list[str] = []
         self.lost: list[BaseException] = []
+        self.turns = Turns()
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the project and run env.py without a step."""
@@ -45,6 +47,7 @@ class Session:
         try:
             self._install(request)
             self._keep_lost_errors()
+            self.turns.install()
             self.environment.prepare()
             self._run(self._look(facts), dont_mutate=True)
         except BaseException as error:  # noqa: BLE001  # a stranger's code raises anything
@@ -254,6 +257,7 @@ class Session:
         """Execute steps in one run of env.py, as `alembic upgrade heads` would."""
         self.redirection.aim(request["target"])
         self.redirection.other_dialects = []
+        self.turns.is_simultaneous = False
         self.watch.reset(request["observe"])
         count = len(self.redirection.targets)
         steps = Steps(self.environment, self.watch, request["steps"], count)
@@ -266,7 +270,7 @@ class Session:
             "kind": "done",
             "error": error,
             "unavailable": steps.unavailable,
-            "simultaneous": steps.is_simultaneous,
+            "simultaneous": self.turns.is_simultaneous,
             "databases": steps.databases,
             "fates": {str(number): fate for number, fate in self.watch.fates.items()},
             "omitted": {str(step): count for step, count in self.watch.omitted.items()},

@@ -20,10 +20,6 @@ class MissingFunction(AttributeError):
     """A revision without the function that a step needs."""
 
 
-class Simultaneous(RuntimeError):
-    """A step that would begin while another one runs."""
-
-
 class Steps:
     """The requested steps, fed to Alembic one by one, on each database that env.py asks for.
 
@@ -45,15 +41,11 @@ class Steps:
         ]
         self.active: int | None = None
         self.failed: BaseException | None = None
-        self.is_simultaneous = False
         self.unavailable: dict[str, Any] | None = None
         self._database = 0
         self._began = 0.0
 
     def function(self, heads: Any, context: Any) -> Iterator[Any]:
-        if self.active is not None:
-            self.is_simultaneous = True
-            raise Simultaneous("a step of another thread is running")
         self._database = database_of(context.connection)
         told = self.databases[self._database]
         told["fn_calls"] += 1
