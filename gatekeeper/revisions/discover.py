@@ -348,9 +348,10 @@ class _There:
     def has_env(self, folder: str) -> bool:
         return _join(folder, "env.py") in self.files
 
-    def env_mentions(self, folder: str, word: bytes) -> bool:
+    def env_mentions(self, folder: str, word: str) -> bool:
+        """Whether env.py has the word outside of comments, where what it once was may stay."""
         env = self.tree.read(_join(folder, "env.py"))
-        return env is not None and word in env
+        return env is not None and re.search(rb"(?m)^[^#\n]*" + word.encode(), env) is not None
 
 
 def _read_project(there: _There, file: str, section: str, values: _Values) -> list[Project]:
@@ -376,7 +377,7 @@ def _read_project(there: _There, file: str, section: str, values: _Values) -> li
         section=section,
         script_location=script_location,
         version_locations=_version_locations(there, file, path, script_location, values),
-        flask_migrate=there.env_mentions(script_location, b"current_app"),
+        flask_migrate=there.env_mentions(script_location, "current_app"),
         recursive_version_locations=_is_recursive(values),
     )
     return [project]
@@ -388,14 +389,14 @@ def _is_recursive(values: _Values) -> bool:
 
 def _bare_project(there: _There, folder: str) -> Iterator[Project]:
     """Yield a script directory that no configuration file names: its program does."""
-    if _join(folder, "versions") in there.folders and there.env_mentions(folder, b"alembic"):
+    if _join(folder, "versions") in there.folders and there.env_mentions(folder, "alembic"):
         yield Project(
             path=posixpath.dirname(folder) or ".",
             config=None,
             section="alembic",
             script_location=folder,
             version_locations=_usual_locations(there, folder),
-            flask_migrate=there.env_mentions(folder, b"current_app"),
+            flask_migrate=there.env_mentions(folder, "current_app"),
         )
 
 

@@ -196,6 +196,14 @@ CASES = [
         id="Flask-Migrate in a folder",
     ),
     pytest.param(
+        {
+            "migrations/alembic.ini": f"{ONE}/usr/src/app/migrations\n",
+            "migrations/env.py": f"{ENV}# metadata = current_app.extensions['migrate'].db.metadata\n",
+        },
+        (project("migrations/alembic.ini"),),
+        id="Flask-Migrate that a comment remembers",
+    ),
+    pytest.param(
         {"src/shop/migrations/versions/a.py": "", **env("src/shop/migrations")},
         (project(None, "src/shop/migrations", path="src/shop"),),
         id="no configuration file",
