@@ -63,11 +63,33 @@ def a_checkout(root: Path, *files: str) -> Path:
             ["."],
             id="Flask-Migrate",
         ),
+        pytest.param(
+            ["migrations/alembic.ini", "migrations/env.py", "shop/__init__.py"],
+            {"path": "migrations", "config": "migrations/alembic.ini"},
+            ".",
+            [".", "migrations"],
+            id="ini in the script directory",
+        ),
+        pytest.param(
+            ["alembic.ini", "env.py"],
+            {"config": "alembic.ini", "script_location": "."},
+            ".",
+            ["."],
+            id="script directory is the repository",
+        ),
+        pytest.param(
+            ["conf/alembic.ini", "migrations/env.py", "shop/__init__.py"],
+            {"config": "conf/alembic.ini"},
+            ".",
+            ["."],
+            id="ini in a folder of its own",
+        ),
     ],
 )
 def test_layout(files, fields, working, paths, tmp_path):
     checkout = a_checkout(tmp_path, *files)
-    values = {"path": ".", "section": "alembic", "version_locations": (), **fields}
+    usual = {"path": ".", "section": "alembic", "script_location": "migrations"}
+    values = {**usual, "version_locations": (), **fields}
     project = Project(**values)
     assert working_directory(checkout, project) == checkout / working
     assert list(import_paths(checkout, project)) == [checkout / path for path in paths]
