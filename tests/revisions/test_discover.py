@@ -198,7 +198,7 @@ CASES = [
     pytest.param(
         {
             "migrations/alembic.ini": f"{ONE}/usr/src/app/migrations\n",
-            "migrations/env.py": f"{ENV}# metadata = current_app.extensions['migrate'].db.metadata\n",
+            "migrations/env.py": f"{ENV}# metadata = current_app.extensions['migrate'].metadata\n",
         },
         (project("migrations/alembic.ini"),),
         id="Flask-Migrate that a comment remembers",
