@@ -61,7 +61,7 @@ from gatekeeper.model import (
     Severity,
     Skipped,
 )
-from gatekeeper.sql import statements_of
+from gatekeeper.sql import Kind, statements_of
 
 CHECK = Check(
     "downgrade-empty", "A downgrade undoes what the upgrade did", "downgrade", Needs.SOURCE
@@ -71,6 +71,7 @@ CHECK = Check(
 class _Changes(enum.Enum):
     NOTHING = "nothing"
     ROWS = "rows"
+    LABELS = "labels of an ENUM type"
     SCHEMA = "the schema"
 
 
@@ -111,13 +112,17 @@ def _read(revision: Revision) -> _Changes | None:
             changes.add(_Changes.ROWS if method == "bulk_insert" else _Changes.SCHEMA)
     if _Changes.SCHEMA in changes:
         return _Changes.SCHEMA
-    return None if None in changes or not changes else _Changes.ROWS
+    if None in changes or not changes:
+        return None
+    return _Changes.LABELS if _Changes.LABELS in changes else _Changes.ROWS
 
 
 def _read_sql(text: str | None) -> _Changes | None:
     parsed = statements_of(text or "DO ''")
-    if any(each.changes_schema for each in parsed):
+    if any(each.changes_schema and each.kind is not Kind.ADD_LABEL for each in parsed):
         return _Changes.SCHEMA
+    if any(each.kind is Kind.ADD_LABEL for each in parsed):
+        return _Changes.LABELS
     return _Changes.ROWS if any(each.changes_rows for each in parsed) else None
 
 
@@ -140,7 +145,7 @@ def _judge(
         basis=Basis.READ if rehearsed is None else Basis.OBSERVED,
     )
     left = rehearsed.round_trip if rehearsed else None
-    is_mild = changes is _Changes.ROWS or (left and all(is_accepted(each) for each in left))
+    is_mild = changes is not _Changes.SCHEMA or (left and all(is_accepted(each) for each in left))
     yield replace(finding, severity=Severity.NOTICE) if is_mild else finding
 
 

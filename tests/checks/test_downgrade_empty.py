@@ -137,6 +137,29 @@ def test_clean(fields: dict[str, Any], rehearsal: Rehearsal | None, skipped: lis
             ),
             id="rows only, read",
         ),
+        pytest.param(
+            upgrade("op.execute(\"ALTER TYPE mood ADD VALUE 'c'\")"),
+            None,
+            a_finding(
+                "downgrade-empty",
+                "The downgrade of `b002` is empty, but its upgrade changes labels of an ENUM type",
+                23,
+                basis=Basis.READ,
+                severity=Severity.NOTICE,
+            ),
+            id="a label only, read",
+        ),
+        pytest.param(
+            upgrade("op.execute(\"ALTER TYPE mood ADD VALUE 'c'\")", 'op.add_column("o", c)'),
+            None,
+            a_finding(
+                "downgrade-empty",
+                "The downgrade of `b002` is empty, but its upgrade changes the schema",
+                23,
+                basis=Basis.READ,
+            ),
+            id="a label and a column, read",
+        ),
     ],
 )
 def test_empty(source: str, rehearsal: Rehearsal | None, expected: Finding) -> None:
