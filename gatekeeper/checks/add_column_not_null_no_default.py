@@ -69,7 +69,7 @@ from gatekeeper.model import (
     Statement,
     Step,
 )
-from gatekeeper.sql import ParsedStatement, find_name, mentions, plain_name, statements_of
+from gatekeeper.sql import Kind, ParsedStatement, find_name, mentions, plain_name, statements_of
 
 CHECK = Check(
     "add-column-not-null-no-default",
@@ -91,7 +91,14 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         written = set()
         for position, each_seen in enumerate(seen):
             is_filled = _is_filled(each_seen, seen[position:])
+            reading = _reading(each_seen, seen[position:])
             for relation, column in _required(each_seen.parsed, names, new, is_filled=is_filled):
+                if reading is not None and not _is_not_null(each_seen.parsed, column):
+                    yield Skipped(
+                        f"whether the rows get a value for `{names[relation]}.{column}` was not "
+                        f"seen: {in_words(reading)} found none here"
+                    )
+                    continue
                 yield _at_column(revision, each_seen.statement, names[relation], column)
             written |= {
                 f"{find_name(each_seen.parsed.relations[0], names)}.{column.name}"
@@ -136,6 +143,25 @@ def _is_filled(adding: Seen, later: tuple[Seen, ...]) -> bool:
         each.parsed.changes_rows and tables & {plain_name(n) for n in each.parsed.relations}
         for each in later
     )
+
+
+def _reading(adding: Seen, later: tuple[Seen, ...]) -> Statement | None:
+    """Return what looks for rows of the table that a loop would fill, and finds none here."""
+    tables = {plain_name(name) for name in adding.parsed.relations[:1]}
+    return next(
+        (
+            each.statement
+            for each in later
+            if each.parsed.kind is Kind.SELECT
+            and tables & {plain_name(n) for n in each.parsed.relations}
+            and (each.statement.rows or 0) <= 0
+        ),
+        None,
+    )
+
+
+def _is_not_null(parsed: ParsedStatement, name: str) -> bool:
+    return any(column.not_null for column in parsed.added_columns if column.name == name)
 
 
 def _failed(step: Step) -> tuple[ParsedStatement, ...]:

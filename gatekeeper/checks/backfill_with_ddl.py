@@ -77,17 +77,23 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         if context.changes.is_audit or (held is not None and held.statement.transaction is None):
             held = None  # each revision ran by itself, or nobody knows in which transaction
         is_found = False
+        unfilled: tuple[Statement, _Held] | None = None
         for seen in statements:
             if seen.parsed.kind is Kind.CREATE_TABLE:
                 created |= {plain_name(name) for name in seen.parsed.relations}
             if held is not None and not _is_kept(held, seen):
                 held = None
             if held is not None and not is_found and _changes_rows(seen, created):
+                if seen.statement.rows == 0:
+                    unfilled = unfilled or (seen.statement, held)
+                    continue
                 is_found = True
                 yield _at_rows(revision, seen.statement, held)
             elif seen.parsed.changes_schema and held is None and seen.statement.in_transaction:
                 lock = blocking_lock(seen, before)
                 held = None if lock is None else _Held(seen.statement, lock)
+        if unfilled is not None and not is_found:
+            yield _without_rows(*unfilled)
         unknown = tell_unseen(context, revision, step) or tell_opaque(statements, before)
         if unknown is not None:
             yield unknown
@@ -110,10 +116,17 @@ def _is_kept(held: _Held, seen: Seen) -> bool:
 
 
 def _changes_rows(seen: Seen, created: set[str]) -> bool:
-    if not seen.parsed.changes_rows or seen.statement.rows == 0:
+    if not seen.parsed.changes_rows:
         return False
     names = {plain_name(name) for name in seen.parsed.relations}
     return bool(names - created) or bool(seen.parsed.references)
+
+
+def _without_rows(statement: Statement, held: _Held) -> Skipped:
+    return Skipped(
+        f"`{shorten(statement.sql, 50)}` changed no row here: how many it changes under "
+        f"{held.lock.mode.manual_name} of `{held.lock.relation}` where there are rows is not known"
+    )
 
 
 def _at_rows(revision: Revision, statement: Statement, held: _Held) -> Finding:

@@ -133,6 +133,45 @@ def test_what_rows_get_before_it_is_not_null(statements: tuple[Statement, ...]) 
     assert ask(add_column_not_null_no_default, adding(), rehearsal) == ([], [])
 
 
+ADD = a_statement("ALTER TABLE orders ADD currency text")
+SET = a_statement("ALTER TABLE orders ALTER currency SET NOT NULL")
+UNSEEN = (
+    "whether the rows get a value for `public.orders.currency` was not seen: "
+    "`SELECT id FROM orders` found none here"
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "lines", "skipped"),
+    [
+        pytest.param(
+            (ADD, a_statement("SELECT id FROM orders", rows=0), SET), [], [UNSEEN], id="no row"
+        ),
+        pytest.param(
+            (ADD, a_statement("SELECT id FROM orders", rows=2), SET), [1], [], id="left empty"
+        ),
+        pytest.param(
+            (ADD, a_statement("SELECT id FROM customers", rows=0), SET), [1], [], id="other rows"
+        ),
+        pytest.param(
+            (a_statement("SELECT id FROM orders", rows=0), ADD, SET), [2], [], id="before"
+        ),
+        pytest.param(
+            (a_statement(SQL), a_statement("SELECT id FROM orders", rows=0)), [1], [], id="at once"
+        ),
+    ],
+)
+def test_a_loop_over_the_rows_of_an_empty_table(
+    statements: tuple[Statement, ...], lines: list[int], skipped: list[str]
+) -> None:
+    """A loop that fills the column sends nothing where there are no rows."""
+    stairway = {"new_columns": {"public.orders.currency": True}}
+    findings, unknown = ask(
+        add_column_not_null_no_default, adding(), sent(*statements, stairway=stairway)
+    )
+    assert ([f.statement for f in findings], unknown) == (lines, skipped)
+
+
 def test_a_column_that_nobody_saw() -> None:
     stairway: dict[str, Any] = {"new_columns": {"public.orders.currency": True}}
     skipped = ["how the column `public.orders.currency` was added was not seen"]

@@ -24,7 +24,6 @@ CREATE = a_statement(
         (ADD,),
         (FILL,),
         pytest.param((FILL, ADD), id="rows first: the lock comes after"),
-        pytest.param((ADD, a_statement("UPDATE orders SET a = 1", rows=0)), id="no row"),
         pytest.param((CREATE, a_statement("INSERT INTO p VALUES (1)")), id="a new table's rows"),
         pytest.param(
             (ADD, a_statement("SELECT 1", in_transaction=False), FILL), id="given back in between"
@@ -41,6 +40,17 @@ CREATE = a_statement(
 )  # fmt: skip
 def test_clean(statements: tuple[Statement, ...]) -> None:
     assert ask(backfill_with_ddl, adding(), sent(*statements)) == ([], [])
+
+
+def test_a_table_without_rows_shows_nothing() -> None:
+    statements = (ADD, a_statement("UPDATE orders SET a = 1", rows=0))
+    assert ask(backfill_with_ddl, adding(), sent(*statements)) == (
+        [],
+        [
+            "`UPDATE orders SET a = 1` changed no row here: how many it changes under ACCESS "
+            "EXCLUSIVE of `public.orders` where there are rows is not known"
+        ],
+    )
 
 
 def filled(message: str) -> Finding:
