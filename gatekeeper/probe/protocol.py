@@ -468,13 +468,17 @@ def _read_origin(entry: object) -> Origin:
     )
 
 
+# Of an object in the project's memory, in its `repr`: another one at each run.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}(?=>)")
+
+
 def read_error(entry: object) -> StepError | None:
     if entry is None:
         return None
     message = read_object(entry)
     return StepError(
         type=read(message, "type", str),
-        message=read(message, "message", str),
+        message=_ADDRESS.sub("", read(message, "message", str)),
         sqlstate=optional(message, "sqlstate", str),
         sql=optional(message, "sql", str),
         path=optional(message, "path", str),

@@ -60,6 +60,13 @@ def test_error_is_read():
     assert read_error(None) is None
 
 
+def test_an_error_reads_the_same_at_each_run() -> None:
+    message = {"type": "CompileError", "message": "constraint Key(<a.B object at 0x7f31dd>) at 0x7"}
+    error = read_error(message)
+    assert error is not None
+    assert error.message == "constraint Key(<a.B object>) at 0x7"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
