@@ -300,6 +300,19 @@ FAILURES = [
         id="the error that aborted the transaction",
     ),
     pytest.param(
+        up("a001", "a007"),
+        StepError(
+            type="UndefinedTable",
+            message='relation "nowhere" does not exist\nLINE 1: SELECT * FROM nowhere\n'
+            "                      ^",
+            sqlstate="42P01",
+            sql="SELECT * FROM nowhere",
+            path=VERSIONS + "a007_swallowed.py",
+            line=11,
+        ),
+        id="the error that aborted the transaction, seen by Alembic",
+    ),
+    pytest.param(
         up("a001", "a005"),
         StepError(
             "DivisionByZero",

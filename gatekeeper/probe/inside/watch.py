@@ -17,6 +17,7 @@ from .places import Places
 from .redirection import database_of
 from .transactions import FAILED_TRANSACTION, IDLE, transaction_state, transaction_verb
 
+ABORTED = "25P02"  # in_failed_sql_transaction, which only follows from an earlier error
 STATEMENTS_KEPT = 10_000  # a step
 SQL_KEPT = 1_000_000  # characters
 MESSAGE_KEPT = 8_000
@@ -236,11 +237,13 @@ class Watch:
             return
         place = self.places.of_stack(sys._getframe(1))
         report = self._database_report(context.original_exception, context.statement, place)
+        wire = None if context.connection is None else self._wire(context.connection)
+        if wire is not None and wire.aborted_by is not None and report["sqlstate"] == ABORTED:
+            report = wire.aborted_by.report
         failure = Failure(context.original_exception, context.sqlalchemy_exception, report)
         self.failures.append(failure)
-        if context.connection is None:  # no connection came about
+        if wire is None:  # no connection came about
             return
-        wire = self._wire(context.connection)
         cursor = getattr(context.execution_context, "cursor", None)
         running = self._running.pop(id(cursor), None)
         if running is not None:
@@ -281,8 +284,6 @@ class Watch:
         behind = next((f for f in reversed(self.failures) if f.is_behind(error)), None)
         aborted_by = next((w.aborted_by for w in self._wires.values() if w.aborted_by), None)
         if behind is not None:
-            if behind.report["sqlstate"] == "25P02" and aborted_by is not None:
-                return aborted_by.report
             return behind.report
         if type(error).__name__ == "PendingRollbackError" and aborted_by is not None:
             return aborted_by.report
