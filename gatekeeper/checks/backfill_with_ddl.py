@@ -40,7 +40,7 @@ Instead
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from gatekeeper.checks.observed import (
@@ -54,7 +54,7 @@ from gatekeeper.checks.observed import (
     upgrades,
 )
 from gatekeeper.model import Check, CheckContext, Finding, Lock, Needs, Revision, Skipped, Statement
-from gatekeeper.sql import Kind, plain_name, shorten
+from gatekeeper.sql import Kind, find_name, plain_name, shorten
 
 CHECK = Check(
     "backfill-with-ddl",
@@ -77,23 +77,23 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
         if context.changes.is_audit or (held is not None and held.statement.transaction is None):
             held = None  # each revision ran by itself, or nobody knows in which transaction
         is_found = False
-        unfilled: tuple[Statement, _Held] | None = None
+        without_rows: tuple[Seen, _Held] | None = None
         for seen in statements:
             if seen.parsed.kind is Kind.CREATE_TABLE:
                 created |= {plain_name(name) for name in seen.parsed.relations}
             if held is not None and not _is_kept(held, seen):
                 held = None
-            if held is not None and not is_found and _changes_rows(seen, created):
+            if held is not None and _is_about_rows(seen, created, before):
                 if seen.statement.rows == 0:
-                    unfilled = unfilled or (seen.statement, held)
-                    continue
-                is_found = True
-                yield _at_rows(revision, seen.statement, held)
+                    without_rows = without_rows or (seen, held)
+                elif seen.parsed.changes_rows and not is_found:
+                    is_found = True
+                    yield _at_rows(revision, seen.statement, held)
             elif seen.parsed.changes_schema and held is None and seen.statement.in_transaction:
                 lock = blocking_lock(seen, before)
                 held = None if lock is None else _Held(seen.statement, lock)
-        if unfilled is not None and not is_found:
-            yield _without_rows(*unfilled)
+        if without_rows is not None and not is_found:
+            yield _without_rows(*without_rows)
         unknown = tell_unseen(context, revision, step) or tell_opaque(statements, before)
         if unknown is not None:
             yield unknown
@@ -115,16 +115,18 @@ def _is_kept(held: _Held, seen: Seen) -> bool:
     return None in numbers or numbers[0] == numbers[1]
 
 
-def _changes_rows(seen: Seen, created: set[str]) -> bool:
-    if not seen.parsed.changes_rows:
-        return False
+def _is_about_rows(seen: Seen, created: set[str], before: Collection[str]) -> bool:
+    """Tell whether a statement changes rows, or reads some that a loop may change after it."""
+    if seen.parsed.kind is Kind.SELECT:
+        return any(find_name(name, before) for name in seen.parsed.relations)
     names = {plain_name(name) for name in seen.parsed.relations}
-    return bool(names - created) or bool(seen.parsed.references)
+    return bool(seen.parsed.changes_rows and (names - created or seen.parsed.references))
 
 
-def _without_rows(statement: Statement, held: _Held) -> Skipped:
+def _without_rows(seen: Seen, held: _Held) -> Skipped:
+    verb = "found" if seen.parsed.kind is Kind.SELECT else "changed"
     return Skipped(
-        f"`{shorten(statement.sql, 50)}` changed no row here: how many it changes under "
+        f"`{shorten(seen.statement.sql, 50)}` {verb} no row here: how many are changed under "
         f"{held.lock.mode.manual_name} of `{held.lock.relation}` where there are rows is not known"
     )
 

@@ -25,6 +25,8 @@ CREATE = a_statement(
         (FILL,),
         pytest.param((FILL, ADD), id="rows first: the lock comes after"),
         pytest.param((CREATE, a_statement("INSERT INTO p VALUES (1)")), id="a new table's rows"),
+        pytest.param((ADD, a_statement("SELECT 1 FROM orders", rows=1)), id="rows that are read"),
+        pytest.param((ADD, a_statement("SELECT 1 FROM pg_class", rows=0)), id="the catalog"),
         pytest.param(
             (ADD, a_statement("SELECT 1", in_transaction=False), FILL), id="given back in between"
         ),
@@ -42,15 +44,18 @@ def test_clean(statements: tuple[Statement, ...]) -> None:
     assert ask(backfill_with_ddl, adding(), sent(*statements)) == ([], [])
 
 
-def test_a_table_without_rows_shows_nothing() -> None:
-    statements = (ADD, a_statement("UPDATE orders SET a = 1", rows=0))
-    assert ask(backfill_with_ddl, adding(), sent(*statements)) == (
-        [],
-        [
-            "`UPDATE orders SET a = 1` changed no row here: how many it changes under ACCESS "
-            "EXCLUSIVE of `public.orders` where there are rows is not known"
-        ],
+@pytest.mark.parametrize(
+    ("sql", "verb"),
+    [("UPDATE orders SET a = 1", "changed"), ("SELECT id FROM orders", "found")],
+)
+def test_a_table_without_rows_shows_nothing(sql: str, verb: str) -> None:
+    """Nor does a loop over its rows, which sends nothing then."""
+    skipped = (
+        f"`{sql}` {verb} no row here: how many are changed under ACCESS EXCLUSIVE of "
+        "`public.orders` where there are rows is not known"
     )
+    statements = (ADD, a_statement(sql, rows=0))
+    assert ask(backfill_with_ddl, adding(), sent(*statements)) == ([], [skipped])
 
 
 def filled(message: str) -> Finding:
