@@ -96,6 +96,7 @@ CHECK = Check(
 
 
 def find(context: CheckContext) -> Iterator[Finding | Skipped]:
+    earlier: tuple[Seen, ...] = ()
     for each in upgrades(context):
         if isinstance(each, Skipped):
             yield each
@@ -114,7 +115,9 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             else:
                 continue
             if relation is not None and relation not in gone:
-                yield _at_index(revision, statements[: position + 1], relation)
+                yield _at_index(revision, (*earlier, *statements[: position + 1]), relation)
+        if not context.changes.is_audit:  # there each revision ran by itself
+            earlier += tuple(s for s in statements if s.statement.transaction is not None)
         yield from _unexplained(context, revision, statements, names)
         if (unseen := tell_unseen(context, revision, step)) is not None:
             yield unseen
@@ -199,6 +202,7 @@ def _at_index(revision: Revision, seen: tuple[Seen, ...], relation: str) -> Find
     held = [
         lock.mode
         for each in seen
+        if each.statement.transaction == statement.transaction
         for lock in each.statement.locks or ()
         if lock.mode.blocks and is_same_name(lock.relation, relation)
     ]

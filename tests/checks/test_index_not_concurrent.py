@@ -16,8 +16,8 @@ from gatekeeper.model import (
     Outcome,
     Statement,
 )
-from tests.build import a_statement
-from tests.checks.ask import a_downgrade, a_finding, adding, ask, remedies, sent
+from tests.build import a_change_set, a_rehearsal, a_rehearsed, a_revision, a_statement, a_step
+from tests.checks.ask import BEFORE, a_downgrade, a_finding, adding, ask, remedies, sent
 
 CREATE = "CREATE INDEX ix_orders_note ON orders (note)"
 DROP = "DROP INDEX ix_orders_note"
@@ -145,6 +145,31 @@ def test_blocking(
     statements: tuple[Statement, ...], fields: dict[str, Any], expected: Finding
 ) -> None:
     assert ask(index_not_concurrent, adding(), sent(*statements, **fields)) == ([expected], [])
+
+
+@pytest.mark.parametrize(
+    ("transaction", "is_audit", "verbs"),
+    [
+        pytest.param(1, False, "ran under ACCESS EXCLUSIVE and blocked reads and writes", id="one"),
+        pytest.param(2, False, "will take SHARE and will block writes", id="two"),
+        pytest.param(1, True, "will take SHARE and will block writes", id="an audit"),
+    ],
+)
+def test_the_lock_of_an_earlier_revision(transaction: int, is_audit: bool, verbs: str) -> None:
+    ddl = a_statement("ALTER TABLE orders ADD a int", locks=EXCLUSIVE, transaction=1)
+    build = a_statement(CREATE, "c003", transaction=transaction)
+    revisions = (
+        a_rehearsed(upgrade=a_step("b002", ddl), relations_before=BEFORE),
+        a_rehearsed(
+            a_revision("c003", "b002"), upgrade=a_step("c003", build), relations_before=BEFORE
+        ),
+    )
+    changes = a_change_set(*(r.revision for r in revisions), is_audit=is_audit)
+    rehearsal = a_rehearsal(*revisions, relations_before=BEFORE)
+    findings, _ = ask(index_not_concurrent, changes, rehearsal)
+    ends = "ended" if "ran" in verbs else "ends"
+    message = f"`CREATE INDEX` `ix_orders_note` on `public.orders` {verbs} until the transaction "
+    assert [f.message for f in findings] == [message + ends]
 
 
 HIDDEN = a_statement("-- sent past SQLAlchemy: not seen", is_unseen=True)
