@@ -453,13 +453,19 @@ def _version_locations(
     folder = posixpath.dirname(file) or "."
     locations = []
     for item in items:
-        found = _locate(there, item, folder, (path,))
+        places = _places(there, folder) if ":" in item else ()
+        found = _locate(there, item, folder, (path, *places))
         if found is not None:
             locations.append(found[1])
         elif item.startswith(_HERE):
             locations.append(_join(folder, item.removeprefix(_HERE).lstrip("/")))
         elif not posixpath.isabs(item) and ":" not in item:
             locations.append(_join(path, item))
+    if not locations:
+        raise _UnusableError(
+            f"`{file}` names the version location `{_shown(str(written))}`, which is not in the "
+            "repository."
+        )
     return tuple(dict.fromkeys(locations))
 
 

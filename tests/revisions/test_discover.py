@@ -186,6 +186,15 @@ CASES = [
         id="pyproject and ini share the work",
     ),
     pytest.param(
+        {
+            "shop/alembic.ini": f"{ONE}shop:db\nversion_locations = shop:db/versions\n",
+            "shop/db/versions/a.py": "",
+            **env("shop/db"),
+        },
+        (project("shop/alembic.ini", "shop/db", path="shop"),),
+        id="an ini in the package that holds the revisions",
+    ),
+    pytest.param(
         {"migrations/alembic.ini": "[alembic]\n[loggers]\n", "migrations/env.py": FLASK_ENV},
         (project("migrations/alembic.ini", flask_migrate=True),),
         id="Flask-Migrate",
@@ -506,6 +515,21 @@ HOW = (
             (None, None, None),
             ["No Alembic project was found in the repository.", HOW],
             id="none",
+        ),
+        pytest.param(
+            {
+                "alembic.ini": f"{ONE}migrations\nversion_locations = elsewhere:versions\n",
+                **env("migrations"),
+            },
+            ".",
+            (None, None, None),
+            [
+                "No Alembic project was found in the repository.",
+                "`alembic.ini` names the version location `elsewhere:versions`, which is not in "
+                "the repository.",
+                HOW,
+            ],
+            id="no version location",
         ),
         pytest.param(
             {"alembic.ini": ALEMBIC_INI},
