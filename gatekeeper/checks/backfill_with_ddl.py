@@ -13,7 +13,8 @@ by an UPDATE of ten minutes keeps ACCESS EXCLUSIVE for ten minutes.
 
 When it is fine
 
-Filling a table that the revision makes with rows written out in it.
+Filling a table that the revision makes with rows written out in it. Where the tables of the
+rehearsal hold no rows nothing shows, and the check says so: give it rows with `project.seed`.
 
 How to fix
 
