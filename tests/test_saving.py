@@ -14,6 +14,7 @@ from gatekeeper.doctor import Subject, examine
 from gatekeeper.errors import ConfigError
 from gatekeeper.model import Learned, NotRehearsed, Project, Rehearsal, Way
 from gatekeeper.policy.model import ProjectSettings
+from gatekeeper.preparing import with_settings
 from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.request import Request, Surroundings
 from tests.build import a_change_set, a_rehearsal
@@ -204,7 +205,7 @@ def test_what_the_policy_says_of_a_run_reaches_it():
     surroundings = Surroundings({"PATH": "/bin"}, NOW, lambda step: None)
     project = Project(".", None, "alembic", "m", ("m/versions",))
     plain = Launch(Interpreter(Path("python"), "found"), Path(), project)
-    assert pipeline.with_settings(plain, request, settings, surroundings) == replace(
+    assert with_settings(plain, request, settings, surroundings) == replace(
         plain,
         environment={"A": "a", "B": "b"},
         environ={"PATH": "/bin"},
@@ -213,7 +214,7 @@ def test_what_the_policy_says_of_a_run_reaches_it():
         home_files={"f": "x"},
         timeout_seconds=180.0,
     )
-    usual = pipeline.with_settings(plain, request, ProjectSettings(), surroundings)
+    usual = with_settings(plain, request, ProjectSettings(), surroundings)
     assert usual.timeout_seconds == 600.0
 
 
