@@ -1,4 +1,4 @@
-"""Which PostgreSQL extension an error asks for, by the object that it does not find. No I/O.
+"""Which PostgreSQL extension an error asks for, or says that the server lacks. No I/O.
 
 Sources: PostgreSQL manual, appendix F; the manuals of pgvector and PostGIS.
 """
@@ -11,6 +11,10 @@ from gatekeeper.model import StepError
 
 # SQLSTATEs of a name that is not there: object (types, operator classes), function.
 _MISSING = ("42704", "42883")
+
+# And of an extension whose files are not there: feature_not_supported, undefined_file.
+_UNAVAILABLE = ("0A000", "58P01")
+_NOT_AVAILABLE = re.compile('extension "(.+?)" is not available')
 
 # The object as the error names it, without its schema → the extension.
 _OBJECTS = (
@@ -44,3 +48,11 @@ def extension_of(error: StepError) -> str | None:
     first_line = error.message.partition("\n")[0]
     found = (name for pattern, name in _OBJECTS if re.search(pattern, first_line, re.IGNORECASE))
     return next(found, None)
+
+
+def unavailable_extension(error: StepError) -> str | None:
+    """Return the extension that the server was asked for and does not have, None otherwise."""
+    if error.sqlstate not in _UNAVAILABLE:
+        return None
+    match = _NOT_AVAILABLE.match(error.message)
+    return match and match[1]

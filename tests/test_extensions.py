@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatekeeper.extensions import extension_of
+from gatekeeper.extensions import extension_of, unavailable_extension
 from gatekeeper.model import StepError
 
 TYPE, FUNCTION, TABLE = "42704", "42883", "42P01"
@@ -68,3 +68,20 @@ def test_errors_about_other_things(sqlstate, message):
 )
 def test_errors_that_ask_for_an_extension(sqlstate, message, extension):
     assert extension_of(StepError("Error", message, sqlstate, None, None, None)) == extension
+
+
+UNAVAILABLE = 'extension "postgis" is not available\nDETAIL: Could not open'
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "extension"),
+    [
+        (TYPE, UNAVAILABLE, None),
+        ("0A000", 'extension "postgis" already exists', None),
+        ("0A000", UNAVAILABLE, "postgis"),
+        ("58P01", UNAVAILABLE, "postgis"),
+    ],
+)
+def test_extensions_that_a_server_does_not_have(sqlstate, message, extension):
+    error = StepError("Error", message, sqlstate, None, None, None)
+    assert unavailable_extension(error) == extension

@@ -7,14 +7,16 @@ they lack, production lacks.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 
-from gatekeeper.extensions import extension_of
-from gatekeeper.model import Direction, Revision, StepError
+from gatekeeper.errors import ProbeError
+from gatekeeper.extensions import extension_of, unavailable_extension
+from gatekeeper.model import Direction, Revision, Step, StepError
 from gatekeeper.rehearsal.baseline import baseline_remedy, is_missing
 from gatekeeper.rehearsal.databases import Databases
-from gatekeeper.rehearsal.stage import Ran, Stage
+from gatekeeper.rehearsal.stage import Ran, Stage, describe
 
 History = tuple[Databases, Ran]
 
@@ -39,16 +41,44 @@ def run_history(made_by: Stage, run_by: Stage, revisions: Sequence[Revision]) ->
         made_by.add_extension(extension)
 
 
+def refuse_lacking_server(stage: Stage, each: Sequence[Sequence[Step]]) -> None:
+    """Refuse to judge a revision for an extension whose files the server does not have."""
+    for step in (step for steps in each for step in steps):
+        name = None if step.error is None else unavailable_extension(step.error)
+        if step.error is not None and name is not None:
+            raise ProbeError(
+                f"`{step.revision}` makes the extension `{name}`, which {_server_of(stage)} "
+                f"does not have: {describe(step.error)}",
+                fix=_other_server(stage, name),
+            )
+
+
+def _server_of(stage: Stage) -> str:
+    info = stage.server.info
+    return f"the server of the rehearsal (PostgreSQL {info.version}, {info.source.value})"
+
+
+def _other_server(stage: Stage, extension: str) -> str:
+    offered = stage.server.administer("SELECT name FROM pg_catalog.pg_available_extensions")
+    near = difflib.get_close_matches(extension, [str(name) for (name,) in offered], n=1)
+    return (
+        (f"Did you mean `{near[0]}`? Else give" if near else "Give")
+        + " `--database-url` a server that has it, such as a service container of an image with "
+        "the extension"
+    )
+
+
 def history_remedy(stage: Stage, failure: StepError) -> str:
     """Return what to do where the history does not run on an empty database."""
     extension = extension_of(failure)
     if extension is not None and extension not in stage.ground.preparation.extensions:
         return (
-            f"Production's database has the extension `{extension}` already, and the server "
-            f"of the rehearsal (PostgreSQL {stage.server.info.version}, "
-            f"{stage.server.info.source.value}) lacks it: give `--database-url` a server that "
+            f"Production's database has the extension `{extension}` already, and "
+            f"{_server_of(stage)} lacks it: give `--database-url` a server that "
             f"has it, and in the policy file: `project: {{extensions: [{extension}]}}`"
         )
+    if (lacking := unavailable_extension(failure)) is not None:
+        return _other_server(stage, lacking)
     if is_missing(failure):
         return baseline_remedy(stage.probe.facts)
     if (role := _ROLE_EXISTS.match(failure.message)) is not None:

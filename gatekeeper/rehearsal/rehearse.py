@@ -40,7 +40,7 @@ from gatekeeper.rehearsal.baseline import resolve_stamp
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.drift import judge_drift
 from gatekeeper.rehearsal.ground import Preparation, open_ground
-from gatekeeper.rehearsal.history import history_remedy
+from gatekeeper.rehearsal.history import history_remedy, refuse_lacking_server
 from gatekeeper.rehearsal.stage import Stage, describe, open_stage
 from gatekeeper.rehearsal.stairway import Line, walk
 from gatekeeper.rehearsal.variation import compare_runs
@@ -121,6 +121,7 @@ def _rehearse(
             progress("Upgrading in one go, as a deployment would")
             clones = head.clone(databases)
             deploy = _deploy(changes, head, clones)
+            refuse_lacking_server(head, deploy)
             refuse_unfit_base(changes, head, deploy)
             if len(deploy[0]) == len(changes.to_rehearse) and _is_complete(deploy):
                 deployed = head.snapshot(clones)
@@ -135,6 +136,7 @@ def _rehearse(
         )
         upgrades = tuple(tuple(r.upgrade for r in each) for each in walked.revisions)
         refuse_nothing_run(upgrades)
+        refuse_lacking_server(head, upgrades)
         if changes.is_audit:
             refuse_no_baseline(head, [steps[0] for steps in upgrades])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatekeeper.model import Learned, NotRehearsed
+from gatekeeper.model import Learned, NotRehearsed, Verdict
 from tests.build_git import a_repository
 from tests.live import (
     ENV_PY,
@@ -13,6 +13,7 @@ from tests.live import (
     finding_lines,
     live_project,
     live_revision,
+    make_change,
     rehearsal_of,
 )
 
@@ -107,6 +108,46 @@ def test_a_base_that_fails_on_a_made_up_value_names_the_variable(server, tmp_pat
         "KeyError: 'dummy'. It ran with made-up values. Where one of them is to blame, give the "
         "right one in the policy file: `project: {env: {STAGE: …}}`"
     )
+
+
+MAKE_LACKING = "op.execute('CREATE EXTENSION IF NOT EXISTS \"no_server_has_it\"')"
+OTHER_SERVER = (
+    "Give `--database-url` a server that has it, such as a service container of an image with "
+    "the extension"
+)
+
+
+@pytest.mark.parametrize("is_audit", [False, True])
+def test_a_new_revision_is_not_blamed_for_an_extension_that_the_server_lacks(
+    server, tmp_path, is_audit
+):
+    """PostGIS and the like are in production's image and not in ours."""
+    make_change(
+        tmp_path,
+        {**live_project(), f"{V}/a001.py": live_revision("a001", None)},
+        {f"{V}/b001.py": live_revision("b001", "a001", MAKE_LACKING, DROP)},
+    )
+    report = check_repository(tmp_path, server, is_audit=is_audit)
+    assert report.verdict is Verdict.UNDETERMINED
+    assert report.verdict is Verdict.UNDETERMINED
+    assert isinstance(report.rehearsal, NotRehearsed)
+    assert report.rehearsal.reason.startswith(
+        "`b001` makes the extension `no_server_has_it`, which the server of the rehearsal "
+        f"(PostgreSQL {server.info.version}, service) does not have: {V}/b001.py:12: "
+        'FeatureNotSupported: extension "no_server_has_it" is not available'
+    )
+    assert report.rehearsal.reason.endswith(OTHER_SERVER)
+
+
+def test_an_extension_that_a_revision_of_the_base_makes_and_the_server_lacks(server, tmp_path):
+    report = check_change(
+        tmp_path,
+        server,
+        {f"{V}/a001.py": live_revision("a001", None, MAKE_LACKING)},
+        {f"{V}/b001.py": live_revision("b001", "a001")},
+    )
+    assert isinstance(report.rehearsal, NotRehearsed)
+    assert report.rehearsal.reason.endswith(OTHER_SERVER)
 
 
 def test_an_extension_that_the_server_lacks_is_named(server, tmp_path):
