@@ -190,6 +190,7 @@ def _join_learned(each: Sequence[Learned]) -> Learned:
         start=tuple(dict.fromkeys(way for one in each for way in one.start)),
         home={name: text for one in each for name, text in one.home.items()},
         extensions=tuple(dict.fromkeys(e for one in each for e in one.extensions)),
+        bootstrap=next((one.bootstrap for one in each if one.bootstrap), None),
     )
 
 

@@ -361,6 +361,7 @@ class Learned:
     start: tuple[Way, ...] = ()
     home: Mapping[str, str] = field(default_factory=dict)
     extensions: tuple[str, ...] = ()
+    bootstrap: str | None = None
 
 
 class ServerSource(enum.Enum):

@@ -25,10 +25,8 @@ from gatekeeper.probe.interpreter import find_interpreter, own_interpreter
 from gatekeeper.probe.plain import read_plain
 from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.rehearsal.databases import DATABASE
-from gatekeeper.rehearsal.ground import Preparation
+from gatekeeper.rehearsal.ground import FROM_MODELS, Preparation
 from gatekeeper.request import Request, Surroundings
-
-FROM_MODELS = "models"  # as a bootstrap: what the models of env.py describe
 
 
 def read_project_hook(head: Tree, settings: ProjectSettings) -> Hook | None:

@@ -143,6 +143,8 @@ def _add(project: CommentedMap, learned: Learned) -> CommentedMap:
         for item in items:
             if item not in project[key]:
                 project[key].append(_scalar(item))
+    if learned.bootstrap is not None:
+        project.setdefault("bootstrap", _scalar(learned.bootstrap))
     return project
 
 
@@ -158,6 +160,8 @@ def _expected(data: Mapping[str, Any], learned: Learned) -> Mapping[str, Any]:
         if items:
             there = plain.get(key) or []
             plain[key] = [*there, *(item for item in items if item not in there)]
+    if learned.bootstrap is not None:
+        plain.setdefault("bootstrap", learned.bootstrap)
     return expected
 
 

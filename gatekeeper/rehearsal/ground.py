@@ -15,6 +15,8 @@ from gatekeeper.probe.bootstrap import ProjectBootstrap, run_bootstrap
 from gatekeeper.probe.protocol import Launch, Target
 from gatekeeper.rehearsal.databases import target_of
 
+FROM_MODELS = "models"  # as a bootstrap: what the models of env.py describe
+
 
 @dataclass(frozen=True)
 class Preparation:

@@ -24,7 +24,7 @@ from gatekeeper.probe.protocol import Launch, Origin, ProbeRun, RequestedStep, T
 from gatekeeper.probe.runner import Probe, open_probe
 from gatekeeper.rehearsal.databases import UNKNOWN, Databases, names_of, seed_of, target_of
 from gatekeeper.rehearsal.facts import steps_of, tips, with_postconditions
-from gatekeeper.rehearsal.ground import Ground
+from gatekeeper.rehearsal.ground import FROM_MODELS, Ground
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -102,7 +102,12 @@ class Stage:
 
     @property
     def learned(self) -> Learned:
-        return replace(self.probe.learned, extensions=self.added_extensions)
+        is_new = self.ground.is_of_models and not self.ground.preparation.from_models
+        return replace(
+            self.probe.learned,
+            extensions=self.added_extensions,
+            bootstrap=FROM_MODELS if is_new else None,
+        )
 
     @property
     def added_extensions(self) -> tuple[str, ...]:

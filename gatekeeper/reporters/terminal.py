@@ -85,6 +85,7 @@ def _print_report(console: Console, report: Report, context: RenderContext) -> N
         _print_rows(console, [row for row in rows if row.finding is None])
     if isinstance(report.rehearsal, Rehearsal):
         _print_revisions(console, report, report.rehearsal)
+        _print_notes(console, report.rehearsal.project)
     if report.to_save is not None:
         _print_block(console, report.to_save)
     console.print(code_text(words.where(report, context.head_sha)), style="dim")
@@ -120,6 +121,14 @@ def print_remedy(console: Console, remedy: str) -> None:
             continue
         for line in block.text.split("\n"):  # never wrapped: it is there to be copied
             console.print(Text(" " * (_INDENT + 4) + line, style="cyan"), soft_wrap=True)
+
+
+def _print_notes(console: Console, notes: tuple[str, ...]) -> None:
+    if notes:
+        console.print("How the project was run:")
+        for note in notes:
+            console.print(_indented(code_text(words.one_line(note))), style="dim")
+        console.print()
 
 
 def _print_block(console: Console, block: str) -> None:

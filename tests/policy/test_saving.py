@@ -17,6 +17,7 @@ LEARNED = Learned(
     start=(Way.ASYNCPG, Way.WORKER_THREAD),
     home={".shop/url": "{database_url}"},
     extensions=("vector",),
+    bootstrap="models",
 )
 BLOCK = """\
 project:
@@ -29,6 +30,7 @@ project:
     .shop/url: "{database_url}"
   start: [asyncpg, worker-thread]
   extensions: [vector]
+  bootstrap: models
 """
 URL = Learned(env={"DATABASE_URL": "{database_url}"})
 
@@ -73,6 +75,7 @@ def test_the_block_to_paste() -> None:
             '        .shop/url: "{database_url}"\n'
             "    start: [asyncpg, worker-thread]\n"
             "    extensions: [vector]\n"
+            "    bootstrap: models\n"
             "\n"
             "# what is left alone\n"
             "overrides:\n"
@@ -95,7 +98,7 @@ def test_the_block_to_paste() -> None:
             "project:\n  extensions:\n  - citext\n",
             LEARNED,
             "project:\n  extensions:\n  - citext\n  - vector\n"
-            + BLOCK.removeprefix("project:\n").removesuffix("  extensions: [vector]\n"),
+            + BLOCK.removeprefix("project:\n").replace("  extensions: [vector]\n", ""),
             id="a list at its key's margin",
         ),
         pytest.param(
