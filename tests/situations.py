@@ -11,7 +11,7 @@ A situation is a folder with a real project and an `expected.yml`:
     ways:                   # other requests of the same project, with what differs then
       two: {request: {…}, findings: []}
     differs:                # parts of the answer that are others with some environments
-      - {with: [sqlalchemy<2], verdict: …}
+      - {with: [sqlalchemy<2, postgres>=16], verdict: …}
 
 A finding is check, severity, revision and place; of the checks in `TOLD` also the message.
 The place is the line of the revision, and where it is another file that file's path as well.
@@ -25,7 +25,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +246,12 @@ def read_environment(python: Path) -> Environment:
     )
     version, distributions = json.loads(answer.stdout)
     return Environment(version, distributions)
+
+
+def with_server(environment: Environment, server: Server) -> Environment:
+    """Return the environment with the server as the distribution `postgres`."""
+    there = {**environment.distributions, "postgres": server.info.version}
+    return replace(environment, distributions=there)
 
 
 def lacking_extension(situation: Situation, server: Server) -> str | None:

@@ -21,6 +21,7 @@ from tests.situations import (
     read_situation,
     render_table,
     unmet_need,
+    with_server,
 )
 
 PYTHON = Path(sys.executable)
@@ -31,7 +32,7 @@ PYTHON = Path(sys.executable)
 @pytest.mark.parametrize("name", WAYS)
 def test_a_check_says_all_of_it_and_nothing_else(name: str, server: Server, tmp_path: Path) -> None:
     situation = read_situation(name)
-    environment = read_environment(PYTHON)
+    environment = with_server(read_environment(PYTHON), server)
     lacking = unmet_need(situation, environment) or lacking_extension(situation, server)
     if lacking is not None:
         pytest.skip(f"the tests' environment lacks {lacking}")

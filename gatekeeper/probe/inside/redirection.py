@@ -77,6 +77,8 @@ class Redirection:
         # Where engines of another dialect would have gone, by their dialect's object.
         self._others: weakref.WeakKeyDictionary[Any, dict[str, str | None]]
         self._others = weakref.WeakKeyDictionary()
+        self._first_origins: weakref.WeakKeyDictionary[Any, dict[str, str | None]]
+        self._first_origins = weakref.WeakKeyDictionary()
 
     @property
     def target(self) -> dict[str, Any]:
@@ -85,7 +87,7 @@ class Redirection:
     def aim(self, target: dict[str, Any]) -> None:
         """Send what is connected from now on to the target, or to one of its others."""
         self.targets = [target, *target["others"]]
-        self._own.add(_address(target))
+        self._own.update(map(_address, self.targets))
 
     def install(self) -> None:
         sqlalchemy = importlib.import_module("sqlalchemy")
@@ -236,6 +238,10 @@ class Redirection:
             cparams.get("port"),
             cparams.get("dbname", cparams.get("database")),
         )
+        if origin["host"] is None:
+            # SQLAlchemy 1.4 keeps what `_lead` writes and gives it again for the next one.
+            origin = self._first_origins.get(dialect, origin)
+        self._first_origins[dialect] = origin
         if conn_rec is not None:
             conn_rec.info[ORIGIN] = origin
         self._lead(cparams, dialect.driver, self._target_of(origin))
