@@ -369,7 +369,7 @@ def _build(
         path = (place.environment / "bin", programs, sandbox.environment["PATH"])
         installer = _Installer(
             sandbox,
-            {**sandbox.environment, "PATH": os.pathsep.join(map(str, path))},
+            os.pathsep.join(map(str, path)),
             time.monotonic() + INSTALL_SECONDS,
             dependencies,
             secrets,
@@ -417,7 +417,7 @@ class _Installer:
     """Runs commands in the sandbox until a common deadline."""
 
     sandbox: Sandbox
-    environment: Mapping[str, str] = field(repr=False)
+    path: str
     deadline: float
     dependencies: Dependencies
     secrets: tuple[str, ...] = field(repr=False)
@@ -426,14 +426,17 @@ class _Installer:
         """Run a step to its end; one that fails is told of by its last lines."""
         script = _IN_FOLDER if step.output is None else f'{_IN_FOLDER} > "$OUTPUT"'
         output = {} if step.output is None else {"OUTPUT": str(step.output)}
+        start = self.sandbox.start(
+            ["sh", "-c", script, str(folder), *step.command], {"PATH": self.path, **output}
+        )
         with tempfile.TemporaryFile(dir=self.sandbox.private) as printed:
             popen = subprocess.Popen(
-                [*self.sandbox.command, "sh", "-c", script, str(folder), *step.command],
+                start.arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 cwd=self.sandbox.private,
-                env={**self.environment, **output},
+                env=start.environment,
                 start_new_session=True,
             )
             try:

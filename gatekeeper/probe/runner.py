@@ -257,13 +257,14 @@ def open_process(
         (script_location / "env.py").write_text(ENV_PY, encoding="utf-8")
         (script_location / "env.py").chmod(0o644)
     secrets = (*launch.environment.values(), target.password)
+    start = sandbox.start([sandbox.interpreter, "-B", "-m", PACKAGE])
     popen = subprocess.Popen(
-        [*sandbox.command, str(sandbox.interpreter), "-B", "-m", PACKAGE],
+        start.arguments,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=sandbox.private,
-        env=dict(sandbox.environment),
+        env=start.environment,
         start_new_session=True,
         bufsize=0,
     )
@@ -441,7 +442,7 @@ class Process:
         except subprocess.TimeoutExpired:
             return "still running"
         self._drain()
-        if status > 128 and signal.Signals(status - 128) in signal.valid_signals():
+        if status - 128 in signal.valid_signals():
             status = 128 - status  # `unshare` passes a child's signal on as a shell does
         return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 

@@ -24,8 +24,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gatekeeper.directories import open_run_directory
@@ -39,6 +39,8 @@ from gatekeeper.probe.workspace import (
     without_needed,
 )
 
+# Looked into first for what runs as root: an environment in the repository is on the PATH, too.
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = ("LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PRIVATE = ("home", "tmp", "files")
 KILL_ROUNDS = 20
@@ -54,19 +56,51 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Start:
+    """The arguments and the environment that a process is started with."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Sandbox:
-    """How to start a process: put `command` in front of the program's own.
+    """Where processes of the project run, and with which variables: those of `environment`.
 
     `interpreter` is the project's, by a path that the process can see. `private` holds the
     process's home, its temporary folder, one for files that it keeps elsewhere (in variables
     `{private_folder}`) and what gatekeeper gives it to read; its path in
     the environment marks every process that descends from it.
+
+    `command` leads from our account to the other one, in an environment of its own, `ours`:
+    `LD_PRELOAD` and `PATH` are the project's to choose, and count for what root runs. It is
+    None where the account stays the same.
     """
 
     command: tuple[str, ...]
     interpreter: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     private: Path
+    ours: Mapping[str, str] | None
+
+    def start(self, program: Sequence[str | Path], more: Mapping[str, str] | None = None) -> Start:
+        """Return how to start a program here; `more` are variables of it alone."""
+        variables = {**self.environment, **(more or {})}
+        words = [str(word) for word in program]
+        if self.ours is None:
+            return Start((*self.command, *words), variables)
+        # By their values in arguments every account of the machine could read them.
+        carried = {
+            f"GATEKEEPER_{number}": f"{name}={value}"
+            for number, (name, value) in enumerate(variables.items())
+        }
+        names = " ".join(f'"${name}"' for name in carried)
+        # `env` would take a program with `=` in its path for one more variable.
+        env, setpriv = shlex.quote(_tool("env")), shlex.quote(_find_setpriv())
+        hand_over = f'exec {env} -i -- {names} {setpriv} --no-new-privs -- "$@"'
+        return Start(
+            (*self.command, _tool("sh"), "-c", hand_over, "sh", *words), {**self.ours, **carried}
+        )
 
 
 @contextlib.contextmanager
@@ -115,7 +149,8 @@ def open_sandbox(
             # A `.venv` that is a link to an environment elsewhere is hidden, its end is not.
             program = interpreter.parent.resolve() / interpreter.name
             environment = _environment(program, private, environ, variables)
-            yield Sandbox(command, program, environment, private)
+            ours = None if account is None else _own_environment(private, environ)
+            yield Sandbox(command, program, environment, private, ours)
         finally:
             end_descendants(private, others)
 
@@ -174,6 +209,21 @@ def _environment(
     }
 
 
+def _own_environment(private: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of what runs before the account is another; none is the project's."""
+    path = environ.get("PATH", os.defpath)
+    return {
+        "LANG": "C.UTF-8",
+        "PATH": f"{SYSTEM_PATH}{os.pathsep}{path}",
+        "TMPDIR": str(private / "tmp"),
+    }
+
+
+def _tool(name: str) -> str:
+    """Return the machine's own program of that name."""
+    return shutil.which(name, path=SYSTEM_PATH) or shutil.which(name) or name
+
+
 def _choose_account() -> Account | None:
     """Return who runs the project's code; None for ourselves."""
     if os.geteuid() != 0:
@@ -194,8 +244,8 @@ def _as_ourselves() -> tuple[str, ...]:
 
 
 def _find_setpriv() -> str:
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
+    setpriv = _tool("setpriv")
+    if not Path(setpriv).is_absolute():
         raise ProbeError(
             "the project's code is not run as root, and `setpriv` is missing to change that",
             fix="Install util-linux, or run gatekeeper as an unprivileged user.",
@@ -268,12 +318,11 @@ def _in_namespaces(
             lines.append(f"mount -o remount,bind,ro {place}")
     # The shell stays as the first process: a first process ignores its own signals.
     lines += ["set +e", '"$@"', "exit $?"]
-    unshare = shutil.which("unshare") or "unshare"
+    unshare = _tool("unshare")
     return (
         *(_find_setpriv(), "--pdeathsig", "KILL", "--"),
         *(unshare, "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
-        *("sh", "-c", "\n".join(lines), "sh"),
-        *("env", "-u", "PWD", "-u", "OLDPWD", "-u", "SHLVL", "-u", "_"),
+        *(_tool("sh"), "-c", "\n".join(lines), "sh"),
         *_become(account),
     )
 
@@ -281,15 +330,15 @@ def _in_namespaces(
 @functools.cache
 def has_namespaces() -> bool:
     """Tell whether this process may make mount and process namespaces (Docker forbids it)."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
+    unshare = _tool("unshare")
+    if not Path(unshare).is_absolute():
         return False
     trial = [unshare, "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"]
     script = 'mount -t tmpfs tmpfs "$TMPDIR"'
     with tempfile.TemporaryDirectory() as folder:
         ended = subprocess.run(
-            [*trial, "sh", "-c", script],
-            env={"TMPDIR": folder, "PATH": os.environ.get("PATH", os.defpath)},
+            [*trial, _tool("sh"), "-c", script],
+            env={**_own_environment(Path(folder), os.environ), "TMPDIR": folder},
             capture_output=True,
             check=False,
         )

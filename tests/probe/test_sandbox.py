@@ -17,7 +17,7 @@ import pytest
 
 from gatekeeper.errors import Interrupted, ProbeError
 from gatekeeper.probe import sandbox
-from gatekeeper.probe.sandbox import Account, open_sandbox
+from gatekeeper.probe.sandbox import Account, Sandbox, open_sandbox
 from gatekeeper.probe.workspace import keep_closed
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
@@ -31,6 +31,20 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "file").write_text("x")
     (folder / "link").symlink_to("/etc/passwd")
     return folder
+
+
+def run_in(
+    box: Sandbox, *program: str | Path, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    start = box.start(program)
+    return subprocess.run(
+        start.arguments,
+        env=start.environment,
+        cwd=box.private,
+        capture_output=True,
+        text=True,
+        check=check,
+    )
 
 
 def test_environment_is_an_allow_list(checkout):
@@ -81,13 +95,7 @@ def test_interpreter_in_a_closed_home_is_reachable(checkout, tmp_path):
     python = home / "venv" / "bin" / "python"
     with open_sandbox(python, checkout, None, dict(os.environ), {}) as box:
         script = f"import os; print(os.getuid(), os.getgroups(), os.listdir({str(home)!r}))"
-        seen = subprocess.run(
-            [*box.command, python, "-c", script],
-            env=dict(box.environment),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        seen = run_in(box, python, "-c", script)
     assert seen.stdout == "65534 [] ['venv']\n"
     assert home.stat().st_mode & 0o777 == 0o700
 
@@ -98,6 +106,39 @@ def confinement(request, monkeypatch) -> str:
     if request.param == "plain":
         monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
     return str(request.param)
+
+
+@as_root
+def test_variables_of_the_project_count_only_once_the_account_is_another(confinement, open_folder):
+    """Whatever root runs before would load the library, and complains of one that is not there."""
+    given = {
+        "LD_PRELOAD": "/nowhere/author.so",
+        "BASH_ENV": "/nowhere",
+        "A": "b c\n'\"$(id)=",
+        "_": "x",
+    }
+    script = "import json, os; print(json.dumps([os.getuid(), dict(os.environ)]))"
+    checkout = a_copy(open_folder)
+    python = Path("/usr/bin/python3")
+    with open_sandbox(python, checkout, None, {"PATH": os.environ["PATH"]}, given) as box:
+        done = run_in(box, python, "-c", script)
+    assert json.loads(done.stdout) == [65534, dict(box.environment)]
+    # `setpriv` runs as the other account already.
+    assert done.stderr.count("/nowhere/author.so") == 2
+
+
+@as_root
+def test_programs_beside_the_projects_interpreter_do_not_run_as_root(confinement, open_folder):
+    programs = open_folder / "venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("sh", "env", "mount", "mkdir", "umount", "setpriv", "unshare"):
+        (programs / name).write_text(f"#!/bin/sh\nid -u >> {open_folder}/ran\n")
+        (programs / name).chmod(0o755)
+    (programs / "python").symlink_to("/usr/bin/python3")
+    environ = {"PATH": os.environ["PATH"]}
+    with open_sandbox(programs / "python", a_copy(open_folder), None, environ, {}) as box:
+        assert run_in(box, box.interpreter, "-c", "print(1)").stdout == "1\n"
+    assert not (open_folder / "ran").exists()
 
 
 @pytest.fixture
@@ -135,14 +176,7 @@ print(json.dumps(seen))
 """
     environ = {"PATH": os.environ["PATH"], **environ}
     with open_sandbox(Path(python), checkout, repository, environ, {}) as box:
-        done = subprocess.run(
-            [*box.command, box.interpreter, "-c", script, *names],
-            env=dict(box.environment),
-            cwd=box.private,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_in(box, box.interpreter, "-c", script, *names, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -196,10 +230,8 @@ def test_an_environment_in_the_repository_cannot_be_written(workspace, open_fold
     (workspace / ".venv").chmod(0o777)
     python = workspace / ".venv/bin/python"
     with open_sandbox(python, a_copy(open_folder), workspace, dict(os.environ), {}) as box:
-        done = subprocess.run(
-            [*box.command, "touch", workspace / ".venv/left"], capture_output=True, check=False
-        )
-    assert b"Read-only file system" in done.stderr
+        done = run_in(box, "touch", workspace / ".venv/left", check=False)
+    assert "Read-only file system" in done.stderr
     assert not (workspace / ".venv/left").exists()
 
 
@@ -286,8 +318,8 @@ def test_an_environment_of_the_authors_making_shows_no_folder_of_its_choice(work
     with open_sandbox(
         workspace / ".venv/bin/python", a_copy(open_folder), workspace, dict(os.environ), {}
     ) as box:
-        done = subprocess.run([*box.command, "cat", *names], capture_output=True, check=False)
-    assert done.stdout == b""
+        done = run_in(box, "cat", *names, check=False)
+    assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 3
 
 
@@ -433,13 +465,7 @@ print(is_readable())
     python = Path(sys.executable)
     variables = {"PYTHONPATH": str(checkout)}
     with open_sandbox(python, checkout, None, dict(os.environ), variables) as box:
-        seen = subprocess.run(
-            [*box.command, python, "-c", script],
-            env=dict(box.environment),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        seen = run_in(box, python, "-c", script)
     assert seen.stdout == "True\nFalse\n"
 
 
@@ -449,7 +475,8 @@ def test_a_child_that_hides_is_ended_all_the_same(confinement, open_folder):
     other = subprocess.Popen(["sleep", "60"])
     checkout = a_copy(open_folder)
     with open_sandbox(Path("/usr/bin/python3"), checkout, None, dict(os.environ), {}) as box:
-        subprocess.run([*box.command, "/usr/bin/python3", "-c", program], check=True)
+        start = box.start(["/usr/bin/python3", "-c", program])
+        subprocess.run(start.arguments, env=start.environment, check=True)
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     assert "sleep 3611" not in listed.stdout.splitlines()
     assert other.poll() is None
