@@ -85,8 +85,13 @@ def _read_bootstrap(root: Path, written: str, settings: ProjectSettings) -> Path
 
 
 def _sql_file(root: Path, name: str, key: str, settings: ProjectSettings) -> Path:
+    """Return the file; what it holds can be read on the server by the project's code.
+
+    So neither `..` nor a link in a pull request may lead out of the work tree, nor to git's
+    own files.
+    """
     path = root / name
-    if path.suffix != ".sql" or not path.is_file():
+    if path.suffix != ".sql" or not path.is_file() or not _is_in_work_tree(root, path):
         also = " A command has several words: `python FILE`." if key == "bootstrap" else ""
         raise ConfigError(
             f"`project.{key}` names `{name}`, which is no SQL file of the repository",
@@ -94,6 +99,13 @@ def _sql_file(root: Path, name: str, key: str, settings: ProjectSettings) -> Pat
             fix=f"Give a path to a file that ends in `.sql`, relative to {root}.{also}",
         )
     return path
+
+
+def _is_in_work_tree(root: Path, path: Path) -> bool:
+    root, path = root.resolve(), path.resolve()
+    return path.is_relative_to(root) and not any(
+        part.lower() == ".git" for part in path.relative_to(root).parts
+    )
 
 
 def choose_interpreter(
@@ -200,7 +212,7 @@ def _choose_cache(request: Request, repository: Repository) -> Path | None:
 def _seed_file(root: Path, name: str, settings: ProjectSettings) -> Path:
     """Return the file of the seed; with `{database}` in it there is one at least."""
     is_inside = not name.startswith("/") and ".." not in name.split("/")
-    for file in root.glob(name.replace(DATABASE, "*")) if DATABASE in name and is_inside else ():
+    found = list(root.glob(name.replace(DATABASE, "*"))) if DATABASE in name and is_inside else []
+    for file in found:
         _sql_file(root, file.relative_to(root).as_posix(), "seed", settings)
-        return root / name
-    return _sql_file(root, name, "seed", settings)
+    return root / name if found else _sql_file(root, name, "seed", settings)

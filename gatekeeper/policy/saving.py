@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import io
 import itertools
-import os
 import re
+import secrets
 import shutil
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -45,14 +45,16 @@ def render_block(learned: Learned) -> str:
 def save_learned(path: Path, learned: Learned) -> None:
     """Put what was learned into a policy file; one that is not there is made.
 
-    The file is changed as a whole or not at all.
+    The file is changed as a whole or not at all. What is written first has a new name: a
+    pull request may bring links under every name that could be guessed.
     """
     path = path.resolve()
     old = path.read_bytes().decode("utf-8-sig") if path.exists() else "version: 1\n"
     new = with_learned(path.name, old, learned)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        beside.write_bytes(new.encode())
+        with beside.open("xb") as file:
+            file.write(new.encode())
         if path.exists():
             shutil.copymode(path, beside)
         beside.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,18 @@ def test_a_file_is_replaced_as_a_whole_and_keeps_its_mode(tmp_path: Path) -> Non
     assert path.stat().st_mode & 0o777 == 0o640
     assert "DATABASE_URL" in path.read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == [".gatekeeper.yml", "policy.yml"]
+
+
+def test_a_file_that_waits_under_a_guessed_name_is_not_written_through(tmp_path: Path) -> None:
+    """A pull request can bring one link for each process number."""
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    root = tmp_path / "shop"
+    root.mkdir()
+    (root / f"..gatekeeper.yml.{os.getpid()}").symlink_to(outside)
+    save_learned(root / ".gatekeeper.yml", URL)
+    assert outside.read_text() == "mine"
+    assert not (root / ".gatekeeper.yml").is_symlink()
 
 
 def test_a_folder_that_takes_no_file_says_what_to_paste(tmp_path: Path) -> None:

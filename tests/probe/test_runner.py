@@ -779,6 +779,7 @@ def test_says_what_is_missing(situation, what, where, fix, launch, probe_server)
     [
         ("crash", "ended before it had answered (SIGSEGV); it printed last:"),
         ("exit", "ended before it had answered (exit status 0)"),
+        ("exit as -1", "ended before it had answered (exit status 255)"),
         ("hang", "did not answer within 3 seconds"),
         ("chatter", "printed more than 50 MB and was stopped"),
         ("goes on", "did not answer within 3 seconds"),

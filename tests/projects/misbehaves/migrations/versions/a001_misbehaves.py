@@ -24,6 +24,8 @@ def upgrade():
         os.kill(os.getpid(), signal.SIGSEGV)
     if way == "exit":
         os._exit(0)
+    if way == "exit as -1":
+        os._exit(-1)
     if way == "hang":
         time.sleep(3600)
     if way == "chatter":
