@@ -87,8 +87,9 @@ def rehearse_histories(occasion: Occasion) -> list[History]:
             return _rehearse(occasion, replace(stand_ins, lacking=error))
         return [History(each, NotRehearsed(error.sentence, is_failure=True)) for each in read]
     histories = _rehearse(occasion, _Cast(interpreter, preparation, hook))
-    if is_allowed and interpreter.path == stand_ins.interpreter.path:
-        # Nothing says what the project depends on, so nothing could be installed.
+    if is_allowed and interpreter.is_undeclared:
+        # Nothing could be installed. Where all that is declared is there, an import that
+        # fails is the change's own.
         failed = (h.rehearsals for h in histories if isinstance(h.rehearsals, NotRehearsed))
         missing = next((each.missing_module for each in failed if each.missing_module), None)
         if missing is not None:

@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gatekeeper.errors import ConfigError, ProbeError
@@ -98,10 +98,11 @@ def make_interpreter(
                 fix="Add a lock or requirements file, or say how to install with "
                 "`install: pip install alembic …`.",
             )
-        return own_interpreter(
+        own = own_interpreter(
             "gatekeeper's own: the project has no environment that was found, and declares no "
             "dependencies"
         )
+        return replace(own, is_undeclared=True)
     request = request_python(files, dependencies, project, wish.python)
     own_python = platform.python_version()
     if is_python(request, own_python) and is_satisfied(files, dependencies, _own_version):

@@ -58,12 +58,14 @@ class Target:
 class Interpreter:
     """The Python that has the project's dependencies and how it was found.
 
-    `made_from` is the file or command whose dependencies gatekeeper installed.
+    `made_from` is the file or command whose dependencies gatekeeper installed. With
+    `is_undeclared` nothing says what they are, and gatekeeper's own Python stands in.
     """
 
     path: Path
     reason: str
     made_from: str | None = None
+    is_undeclared: bool = False
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,17 @@ def test_a_project_that_declares_no_dependencies(root: Path, server: Server) -> 
     assert report.verdict is Verdict.PASS
 
 
+def test_an_import_that_the_requirements_do_not_name_is_no_excuse(
+    root: Path, server: Server
+) -> None:
+    """All that is declared is there, so env.py would fail in production just the same."""
+    declared = {**UNDECLARED, "requirements.txt": "alembic\nsqlalchemy\n"}
+    report = check_change(root, server, declared, CHANGE)
+    assert isinstance(report.rehearsal, NotRehearsed)
+    assert "it cannot import `no_such_package`" in report.rehearsal.reason
+    assert report.verdict is Verdict.UNDETERMINED
+
+
 def test_a_given_interpreter_that_lacks_something_is_not_replaced(
     root: Path, server: Server
 ) -> None:
