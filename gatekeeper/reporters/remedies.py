@@ -44,11 +44,11 @@ def _split_paragraph(paragraph: str) -> list[Block]:
     if not text.strip():
         return []
     language = _language(text)
+    if language is None and all(line.startswith("    ") for line in paragraph.split("\n")):
+        language = "text"
     first, newline, rest = paragraph.partition("\n")
     if language is None and newline and first.rstrip().endswith(":"):
         return [Block(None, first.strip()), *_split_paragraph(rest)]
-    if language is None and all(line.startswith("    ") for line in paragraph.split("\n")):
-        language = "text"
     return [Block(language, text.rstrip() if language else text.strip())]
 
 

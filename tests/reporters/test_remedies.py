@@ -65,6 +65,13 @@ def test_an_empty_remedy_has_no_block() -> None:
             "Put:\n\n    [alembic]\n    url = %(here)s",
             [Block(None, "Put:"), Block("text", "[alembic]\nurl = %(here)s")],
         ),
+        (
+            'Save:\n\n    project:\n      env:\n        NAME: "{database_url}"',
+            [
+                Block(None, "Save:"),
+                Block("text", 'project:\n  env:\n    NAME: "{database_url}"'),
+            ],
+        ),
         ("Do it:\n\n```python\nop.f()\n```", [Block(None, "Do it:"), Block("python", "op.f()")]),
     ],
 )
