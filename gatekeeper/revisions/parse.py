@@ -17,6 +17,8 @@ from gatekeeper.model import Body, Function, Revision, RevisionProblem
 _FILE_NAME = re.compile(r"(?!\.#|__init__).*\.py$")
 _FIELDS = ("revision", "down_revision", "depends_on", "branch_labels")
 _FUNCTIONS = ("upgrade", "downgrade")
+_LOGGERS = ("log", "logger", "logging")
+_LEVELS = ("debug", "info", "warning", "error", "critical", "exception")
 
 
 def is_revision_file(name: str) -> bool:
@@ -175,9 +177,11 @@ def _body(statements: list[ast.stmt]) -> Body:
     """Return what a function does by its first statement that does anything."""
     for node in statements:
         match node:
-            case ast.Pass() | ast.Expr(value=ast.Constant()):
+            case ast.Pass() | ast.Import() | ast.ImportFrom():
                 continue
-            case ast.Assign(value=ast.Constant()):  # `msg = "…"`, and the next line raises it
+            case ast.Expr(value=value) if _is_plain(value) or _is_told(value):
+                continue
+            case ast.Assign(value=value) if _is_plain(value):  # `msg = f"…"`, to be raised
                 continue
             case ast.Return(value=None) | ast.Return(value=ast.Constant(value=None)):
                 return Body.EMPTY
@@ -186,6 +190,26 @@ def _body(statements: list[ast.stmt]) -> Body:
             case _:
                 return Body.CODE
     return Body.EMPTY
+
+
+def _is_plain(value: ast.expr) -> bool:
+    """Tell whether an expression calls nothing."""
+    calling = ast.Call | ast.Await | ast.Yield | ast.YieldFrom
+    return not any(isinstance(node, calling) for node in ast.walk(value))
+
+
+def _is_told(value: ast.expr) -> bool:
+    """Tell whether an expression only prints or logs."""
+    match value:
+        case ast.Call(func=ast.Name(id="print")):
+            pass
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=level)):
+            if level not in _LEVELS or name.strip("_").lower() not in _LOGGERS:
+                return False
+        case _:
+            return False
+    told = (*value.args, *(keyword.value for keyword in value.keywords))
+    return all(_is_plain(each) for each in told)
 
 
 # --- Problems ------------------------------------------------------------------------

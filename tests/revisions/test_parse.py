@@ -118,6 +118,22 @@ def test_identifiers(text: str, fields: dict[str, object]) -> None:
             "def downgrade():\n    msg = 'no'\n    raise RuntimeError(msg)\n",
             Function(3, 5, Body.RAISES),
         ),
+        (
+            "def downgrade():\n    msg = f'{revision} is ' + WHY\n    raise RuntimeError(msg)\n",
+            Function(3, 5, Body.RAISES),
+        ),
+        (
+            "def downgrade():\n    from shop.errors import OneWay\n    raise OneWay(revision)\n",
+            Function(3, 5, Body.RAISES),
+        ),
+        (
+            "def downgrade():\n    logger.error('no way %s', revision)\n    raise RuntimeError\n",
+            Function(3, 5, Body.RAISES),
+        ),
+        ("def downgrade():\n    print('no way back')\n", Function(3, 4, Body.EMPTY)),
+        ("def downgrade():\n    logging.info('no way')\n    pass\n", Function(3, 5, Body.EMPTY)),
+        ("def downgrade():\n    print(op.drop_table('t'))\n", Function(3, 4, Body.CODE)),
+        ("def downgrade():\n    undo.warning('t')\n", Function(3, 4, Body.CODE)),
         ("def downgrade():\n    raise E('no') from None\n", Function(3, 4, Body.RAISES)),
         ("def downgrade():\n    assert False, 'no'\n", Function(3, 4, Body.RAISES)),
         ("def downgrade():\n    assert op.get_bind()\n", Function(3, 4, Body.CODE)),
