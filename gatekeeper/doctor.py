@@ -722,8 +722,9 @@ def _see_types(
                 f" WHERE atttypid = '{name}'::regtype AND NOT attisdropped;\n\n"
                 "If none has, drop it; without CASCADE, which would drop the columns as well:\n\n"
                 f"    DROP TYPE IF EXISTS {name};\n\n"
-                "Or let the revision ask first:\n\n"
-                f"    {_enum_call(seen.parsed)}.create(op.get_bind(), checkfirst=True)",
+                "Or let the revision ask first, and its columns only name the type:\n\n"
+                f"    {_enum_call(seen.parsed)}.create(op.get_bind(), checkfirst=True)\n"
+                f"    sa.Column(…, {_enum_call(seen.parsed, ', create_type=False')})",
             )
         there = track_types(there, (seen,))
         has_asked = seen.parsed.kind is Kind.SELECT and mentions(seen.statement.sql, "pg_type")

@@ -585,6 +585,8 @@ def test_a_type_in_the_target_that_a_pending_revision_creates(
     remedy = told[Subject.TARGET_TYPES].remedy or ""
     assert "    DROP TYPE IF EXISTS reportstatus;\n" in remedy
     assert "'reportstatus'::regtype" in remedy
+    only_named = 'sa.Column(…, postgresql.ENUM("draft", "sent", name="reportstatus", create_type'
+    assert f"    {only_named}=False))" in remedy
 
 
 # --- The exit code -------------------------------------------------------------------

@@ -18,8 +18,9 @@ Never.
 How to fix
 
 Leave the transaction to Alembic. What needs its own transaction belongs into
-`with op.get_context().autocommit_block():`. In env.py call `connection.commit()` after the
-last statement before `context.configure()`, or set what has to be set by `connect_args`.
+`with op.get_context().autocommit_block():`. In env.py call `context.run_migrations()` inside
+`with context.begin_transaction():`, and `connection.commit()` after the last statement before
+`context.configure()`; or set what has to be set by `connect_args`.
 
 Example
 
@@ -106,7 +107,9 @@ def _at_step(revision: Revision, step: Step, what: str) -> Finding:
         revision,
         direction,
         f"The {direction.value} of `{revision.revision}` ended without an error, but {what}",
-        "In env.py call `connection.commit()` after the last statement that precedes "
+        "In env.py let Alembic begin and commit the transaction:\n\n"
+        "    with context.begin_transaction():\n        context.run_migrations()\n\n"
+        "Where it does: call `connection.commit()` after the last statement that precedes "
         "`context.configure(…)`, or set such things by `connect_args` of the engine.",
     )
     for call in read_calls(revision, direction):

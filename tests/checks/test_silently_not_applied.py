@@ -85,6 +85,14 @@ def test_green_but_nothing_happened(
     assert ask(silently_not_applied, adding(source=source), rehearsal) == ([expected], [])
 
 
+def test_an_env_py_without_a_transaction_is_thought_of() -> None:
+    rehearsal = a_rehearsal(a_rehearsed(upgrade=a_step("b002", committed=False)))
+    (remedy,) = remedies(silently_not_applied, adding(), rehearsal)
+    begin = "    with context.begin_transaction():\n        context.run_migrations()\n"
+    assert begin in remedy
+    assert "call `connection.commit()` after the last statement" in remedy
+
+
 def test_a_transaction_ended_by_text_is_named() -> None:
     statements = numbered(a_statement("ALTER TABLE orders ADD a int"), a_statement("ROLLBACK"))
     rehearsal = a_rehearsal(a_rehearsed(upgrade=a_step("b002", *statements, committed=False)))
