@@ -96,6 +96,11 @@ def history_remedy(stage: Stage, failure: StepError) -> str:
         return "Correct the file; it is no Python that the project's interpreter takes"
     if failure.type == "FileNotFoundError":
         return MISSING_FILE
+    if failure.type == "EOFError":
+        return (
+            "It asks at the keyboard, where nobody is: let it take the answer from a variable, "
+            "and give that in the policy file: `project: {env: {NAME: …}}`"
+        )
     guessed = stage.probe.attempt.guessed
     if failure.sqlstate is None and guessed:
         entries = ", ".join(f"{name}: …" for name in guessed)

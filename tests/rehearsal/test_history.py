@@ -110,6 +110,21 @@ def test_a_base_that_fails_on_a_made_up_value_names_the_variable(server, tmp_pat
     )
 
 
+def test_a_base_that_asks_at_the_keyboard_is_told_so(server, tmp_path):
+    report = check_change(
+        tmp_path,
+        server,
+        {f"{V}/a001.py": live_revision("a001", None, "input('Which region? ')")},
+        {f"{V}/b001.py": live_revision("b001", "a001")},
+    )
+    assert isinstance(report.rehearsal, NotRehearsed)
+    assert report.rehearsal.reason == (
+        "the history up to the base does not run: migrations/versions/a001.py:12: EOFError: EOF "
+        "when reading a line. It asks at the keyboard, where nobody is: let it take the answer "
+        "from a variable, and give that in the policy file: `project: {env: {NAME: …}}`"
+    )
+
+
 MAKE_LACKING = "op.execute('CREATE EXTENSION IF NOT EXISTS \"no_server_has_it\"')"
 OTHER_SERVER = (
     "Give `--database-url` a server that has it, such as a service container of an image with "
