@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,13 +24,17 @@ from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
 from gatekeeper.doctor import TARGET_OPTION, examine, exit_code
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
+from gatekeeper.git import find_repository
 from gatekeeper.model import Report, Verdict
 from gatekeeper.policy import waivers, weakening
 from gatekeeper.probe.sandbox import protect_own_environment
+from gatekeeper.release.files import render_files
+from gatekeeper.release.plan import make_plan
+from gatekeeper.release.tags import choose_range
 from gatekeeper.reporters import REPORTERS
 from gatekeeper.reporters.context import RenderContext
 from gatekeeper.reporters.diagnoses import render_diagnoses
-from gatekeeper.request import Request, Surroundings
+from gatekeeper.request import Request, Since, Surroundings
 from gatekeeper.signals import raise_interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,7 +56,6 @@ _OF_PROJECT = (
     _option("--project", metavar="DIR", help="Where the Alembic project is."),
     _option("--config", metavar="FILE", help="The Alembic configuration file."),
     _option("--section", metavar="NAME", multiple=True, help="Its section, if not [alembic]."),
-    _option("--base", metavar="REF", help="What to compare with; default: the default branch."),
     _option(
         "--policy",
         metavar="FILE",
@@ -60,6 +63,7 @@ _OF_PROJECT = (
         help="The policy file; default: .gatekeeper.yml, else the built-in policy.",
     ),
 )
+_BASE = _option("--base", metavar="REF", help="What to compare with; default: the default branch.")
 _OF_REPORT = (
     _option("--head", metavar="REF", help="What to check; default: the work tree."),
     _option(
@@ -101,7 +105,7 @@ def commands() -> None:
 
 
 @commands.command()
-@_options(*_OF_PROJECT, *_OF_REPORT, *_OF_RUN)
+@_options(*_OF_PROJECT, _BASE, *_OF_REPORT, *_OF_RUN)
 @click.option(
     "--all",
     "is_audit",
@@ -149,7 +153,7 @@ def check(
 
 
 @commands.command()
-@_options(*_OF_PROJECT, *_OF_REPORT)
+@_options(*_OF_PROJECT, _BASE, *_OF_REPORT)
 @click.argument("path", nargs=-1)
 def lint(
     path: tuple[str, ...],
@@ -179,7 +183,7 @@ def lint(
 
 
 @commands.command()
-@_options(*_OF_PROJECT, *_OF_RUN)
+@_options(*_OF_PROJECT, _BASE, *_OF_RUN)
 @_option(
     TARGET_OPTION,
     metavar="URL",
@@ -212,6 +216,58 @@ def doctor(
     context = _of_terminal(surroundings.now)
     click.echo(render_diagnoses(diagnoses, context), nl=False, color=context.color)
     return exit_code(diagnoses)
+
+
+@commands.command()
+@_options(*_OF_PROJECT, *_OF_RUN)
+@_option("--tag", metavar="TAG", help="The release; default: the tag that is checked out.")
+@_option("--previous", metavar="TAG", help="The release before it; default: by version.")
+@_option("--tags", metavar="PATTERN", help="Which tags are releases, such as 'v*'.")
+@click.option(
+    "--output",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder for plan, evidence and report.",
+)
+def release(
+    project: str | None,
+    config: str | None,
+    section: tuple[str, ...],
+    policy: Path | None,
+    database_url: str | None,
+    python: str | None,
+    tag: str | None,
+    previous: str | None,
+    tags: str | None,
+    output: Path,
+) -> ExitCode:
+    """Rehearse what a release tag adds and write the plan of its deployment."""
+    this, earlier = choose_range(find_repository(Path.cwd()), tag, previous, tags)
+    request = Request(
+        directory=Path.cwd(),
+        project=project,
+        config=config,
+        section=section,
+        head=this.tag.commit,
+        since=Since(None if earlier is None else earlier.name),
+        policy=policy,
+        database_url=database_url,
+        python=python,
+    )
+    with _progress() as progress:
+        surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
+        report = pipeline.check(_with_installation(request), surroundings)
+    plan = make_plan(
+        report, this.tag.name, this.tag.commit, None if earlier is None else earlier.name
+    )
+    files = {
+        **render_files(plan),
+        "report.json": REPORTERS["json"](report, RenderContext(surroundings.now)),
+    }
+    _write_folder(output, files)
+    click.echo(files["plan.md"], nl=False)
+    return _EXIT_CODES[report.verdict]
 
 
 @commands.command()
@@ -317,20 +373,31 @@ def _check_and_report(
 
 
 def _write(name: str, report: Report, target: str, now: dt.datetime) -> None:
-    """Write one format; a file appears whole or not at all."""
     if target == "-":
         context = _of_terminal(now)
         click.echo(REPORTERS[name](report, context), color=context.color)
         return
-    path = Path(target)
-    text = REPORTERS[name](report, RenderContext(now))
+    _write_file(Path(target), REPORTERS[name](report, RenderContext(now)))
+
+
+def _write_folder(folder: Path, files: Mapping[str, str]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(str(folder), error) from error
+    for name, text in files.items():
+        _write_file(folder / name, text)
+
+
+def _write_file(path: Path, text: str) -> None:
+    """Write a file, which appears whole or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, encoding="utf-8")
         beside.replace(path)
     except (OSError, ValueError) as error:
         beside.unlink(missing_ok=True)
-        raise _unwritable(target, error) from error
+        raise _unwritable(str(path), error) from error
 
 
 def _of_terminal(now: dt.datetime) -> RenderContext:

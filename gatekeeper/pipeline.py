@@ -12,9 +12,11 @@ from pathlib import Path
 from gatekeeper import checks
 from gatekeeper.errors import ConfigError
 from gatekeeper.git import (
+    Base,
     Repository,
     Tree,
     choose_base,
+    exact_base,
     find_repository,
     open_tree,
     relative_folder,
@@ -65,9 +67,7 @@ def check(request: Request, surroundings: Surroundings) -> Report:
     folder = repository.root / projects[0].path
     policy_file = request.policy or find_policy(folder, repository.root)
     policy = load_policy(policy_file, KNOWN, repository.root if request.policy is None else None)
-    base = None
-    if not request.is_audit:
-        base = choose_base(repository, request.base, request.event_base, request.head)
+    base = _choose_base(request, repository)
     surroundings.progress("Reading the revisions")
     read = [
         read_change_set(repository, project, base, tree, audit=request.is_audit)
@@ -102,6 +102,15 @@ def check(request: Request, surroundings: Surroundings) -> Report:
     )
     learned = learned_of(report)
     return report if learned is None else replace(report, to_save=render_block(learned))
+
+
+def _choose_base(request: Request, repository: Repository) -> Base | None:
+    """Return what the head is compared with, None in an audit and before all else."""
+    if request.is_audit:
+        return None
+    if request.since is None:
+        return choose_base(repository, request.base, request.event_base, request.head)
+    return None if request.since.ref is None else exact_base(repository, request.since.ref)
 
 
 def learned_of(report: Report) -> Learned | None:

@@ -9,14 +9,21 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Since:
+    """The very state that is compared with, wherever the lines parted; None is nothing yet."""
+
+    ref: str | None
+
+
+@dataclass(frozen=True)
 class Request:
     """What a command asks for; paths are as given, `directory` is where it was called.
 
     `head` None is the work tree. `event_base` is what the workflow's event compares with;
-    `base` is a person's word and counts more. `env` is added to the policy's. `ticked` are
-    the attestations that a person has ticked. `python` is an interpreter; `python_version`
-    and `install` say how to make an environment where none is found, `cache` where it is
-    kept. `paths` limits an audit to these files.
+    `base` is a person's word and counts more; `since` takes the place of both. `env` is
+    added to the policy's. `ticked` are the attestations that a person has ticked. `python`
+    is an interpreter; `python_version` and `install` say how to make an environment where
+    none is found, `cache` where it is kept. `paths` limits an audit to these files.
     """
 
     directory: Path
@@ -25,6 +32,7 @@ class Request:
     section: tuple[str, ...] = ()
     base: str | None = None
     event_base: str | None = None
+    since: Since | None = None
     head: str | None = None
     database_url: str | None = field(default=None, repr=False)
     python: str | None = None

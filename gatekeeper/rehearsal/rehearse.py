@@ -127,7 +127,7 @@ def _rehearse(
                 deployed = head.snapshot(clones)
             progress("Comparing the models with the schema")
             if script.env_not_run is None:
-                drift = _drift(deploy, head, clones, base_stage, databases, before)
+                drift = _drift(changes, deploy, head, clones, base_stage, databases, before)
             else:
                 reason = f"the project's own env.py did not run: {script.env_not_run}"
                 drift = (Skipped(reason),) * len(before)
@@ -177,6 +177,7 @@ def _is_complete(deploy: Sequence[Sequence[Step]]) -> bool:
 
 
 def _drift(
+    changes: ChangeSet,
     deploy: Sequence[Sequence[Step]],
     head: Stage,
     deployed: Databases,
@@ -193,7 +194,9 @@ def _drift(
         return (_not_compared(error, base_stage, base),) * len(deploy)
     already: tuple[ProbeDrift, ...] = ()
     unread = None
-    if any(drift.operations for drift in wanted):
+    if changes.base is None:
+        already = (ProbeDrift(()),) * len(wanted)
+    elif any(drift.operations for drift in wanted):
         try:
             stage = base_stage.open()
             already = stage.probe.drift(stage.clone(base).target).each

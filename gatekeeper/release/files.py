@@ -7,8 +7,19 @@ import json
 from typing import Any
 
 from gatekeeper import __version__
-from gatekeeper.model import Outcome, Rehearsal, Statement, Step, Verdict
+from gatekeeper.model import Outcome, Rehearsal, Statement, Step
+from gatekeeper.release.page import render_page
 from gatekeeper.release.plan import Plan, PlannedRevision
+
+
+def render_files(plan: Plan) -> dict[str, str]:
+    """Return the plan as a page and as data, and the evidence, by the names of their files."""
+    text = render_plan(plan)
+    return {
+        "plan.md": render_page(plan),
+        "plan.json": text,
+        "evidence.json": render_evidence(plan, text),
+    }
 
 
 def render_plan(plan: Plan) -> str:
@@ -60,11 +71,6 @@ def render_evidence(plan: Plan, plan_text: str) -> str:
             else {"source": server.source.value, "version": server.version},
         }
     )
-
-
-def is_deployable(plan: Plan) -> bool:
-    """Tell whether a deploy may carry the plan out."""
-    return plan.report.verdict is Verdict.PASS
 
 
 def _revision(planned: PlannedRevision) -> dict[str, Any]:

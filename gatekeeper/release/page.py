@@ -15,7 +15,9 @@ _RULE = ("---",) * len(_HEAD)
 def render_page(plan: Plan) -> str:
     """Return plan.md."""
     changes = plan.report.changes
-    since = "the first release" if plan.previous is None else f"since {words.code(plan.previous)}"
+    since = (
+        "in the first release" if plan.previous is None else f"since {words.code(plan.previous)}"
+    )
     parts = [
         f"# Release {gfm.code(plan.tag)}: the database",
         gfm.inline(_verdict(plan)),

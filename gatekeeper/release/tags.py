@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from packaging.version import InvalidVersion, Version
 
 from gatekeeper.errors import ConfigError
-from gatekeeper.git import Tag
+from gatekeeper.git import Repository, Tag, head_commit, is_shallow, read_tags
 
 # Where a version may begin: not within a word or a number.
 _VERSION = re.compile(r"(?<![\w.+])v?\d")
@@ -56,14 +56,12 @@ def choose_release(
         if tag is None:
             raise ConfigError(
                 f"git knows no tag `{name}`",
-                where="--tag",
                 fix=f"Fetch it: `git fetch origin tag {name}`.",
             )
         release = read_release(tag)
         if release is None:
             raise ConfigError(
                 f"the tag `{name}` names no version",
-                where="--tag",
                 fix="Name releases like `v1.4.0`, `api-v1.4.0` or `2026.11.1`.",
             )
         return release
@@ -91,3 +89,32 @@ def previous_release(releases: Iterable[Release], release: Release) -> Release |
         if release.version.is_prerelease or not other.version.is_prerelease
     )
     return max(earlier, key=lambda other: other.version, default=None)
+
+
+def choose_range(
+    repository: Repository, name: str | None, previous: str | None, pattern: str | None
+) -> tuple[Release, Tag | None]:
+    """Return the release that is checked out, and the tag that it follows.
+
+    `name` and `previous` name tags; without them they are found. The second is None for
+    the first release.
+    """
+    tags = read_tags(repository)
+    commit = head_commit(repository) or ""
+    release = choose_release(tags, name, commit, pattern)
+    tag = release.tag
+    if tag.commit != commit:
+        raise ConfigError(
+            f"the tag `{tag.name}` is not what is checked out",
+            where="--tag",
+            fix=f"Check it out: `git checkout {tag.name}`.",
+        )
+    if previous is not None:
+        return release, choose_release(tags, previous, commit, pattern).tag
+    found = previous_release(read_releases(tags, pattern), release)
+    if found is None and is_shallow(repository):
+        raise ConfigError(
+            f"what `{tag.name}` follows cannot be told: this is a shallow clone",
+            fix="Set `fetch-depth: 0` for actions/checkout, or run `git fetch --unshallow --tags`.",
+        )
+    return release, None if found is None else found.tag

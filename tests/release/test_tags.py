@@ -80,12 +80,12 @@ def test_takes_the_newest_of_the_tags_at_a_commit():
         (
             "v3",
             None,
-            "--tag: git knows no tag `v3`\nFetch it: `git fetch origin tag v3`.",
+            "git knows no tag `v3`\nFetch it: `git fetch origin tag v3`.",
         ),
         (
             "nightly",
             None,
-            "--tag: the tag `nightly` names no version\n"
+            "the tag `nightly` names no version\n"
             "Name releases like `v1.4.0`, `api-v1.4.0` or `2026.11.1`.",
         ),
         (
