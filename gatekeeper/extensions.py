@@ -1,4 +1,4 @@
-"""Which PostgreSQL extension an error asks for, or says that the server lacks. No I/O.
+"""What an error says that an administrator has to make: an extension, a role. No I/O.
 
 Sources: PostgreSQL manual, appendix F; the manuals of pgvector and PostGIS.
 """
@@ -15,6 +15,8 @@ _MISSING = ("42704", "42883")
 # And of an extension whose files are not there: feature_not_supported, undefined_file.
 _UNAVAILABLE = ("0A000", "58P01")
 _NOT_AVAILABLE = re.compile('extension "(.+?)" is not available')
+
+_NO_ROLE = re.compile('role "(.+?)" does not exist')
 
 # The object as the error names it, without its schema → the extension.
 _OBJECTS = (
@@ -55,4 +57,10 @@ def unavailable_extension(error: StepError) -> str | None:
     if error.sqlstate not in _UNAVAILABLE:
         return None
     match = _NOT_AVAILABLE.match(error.message)
+    return match and match[1]
+
+
+def missing_role(error: StepError) -> str | None:
+    """Return the role that an error does not find, None otherwise."""
+    match = _NO_ROLE.match(error.message) if error.sqlstate == "42704" else None
     return match and match[1]

@@ -49,7 +49,7 @@ from collections.abc import Iterator
 from gatekeeper.checks.observed import at_error, find_upgrade, raised, tell_unfinished
 from gatekeeper.checks.paste import execute, quote_name
 from gatekeeper.checks.privileges import WHY, delegate, is_denied
-from gatekeeper.extensions import extension_of
+from gatekeeper.extensions import extension_of, missing_role
 from gatekeeper.model import (
     Basis,
     Check,
@@ -132,6 +132,12 @@ def _remedy(error: StepError | None) -> str:
             f"`op.execute('CREATE EXTENSION IF NOT EXISTS \"{extension}\"')`. Where production "
             "has it already, name it in the policy file: "
             f"`project: {{extensions: [{extension}]}}`"
+        )
+    if (lacking := missing_role(error)) is not None:
+        return (
+            "Make the role in this revision or one before it. Where production has it already, "
+            f"put `CREATE ROLE {quote_name(lacking)};` into a file, and that into the policy file: "
+            "`project: {bootstrap: roles.sql}`"
         )
     if (role := _ROLE_EXISTS.match(error.message)) is not None:
         make = f"DO $$BEGIN CREATE ROLE {quote_name(role[1])}; EXCEPTION WHEN duplicate_object "

@@ -53,8 +53,6 @@ def make_owner(server: Server) -> Login:
             "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
             f" PASSWORD '{login.password}'",
         )
-        if not server.roles.is_superuser:
-            server.administer(f"GRANT {quote(server, login.name)} TO CURRENT_USER")
     except DatabaseError as error:
         raise DatabaseError(
             f"`project.role: restricted` needs a role of its own, and it cannot be made: "

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from gatekeeper.errors import ConfigError, DatabaseError
 from gatekeeper.postgres.databases import Database, drop_database
-from gatekeeper.postgres.servers import Server, quote
+from gatekeeper.postgres.servers import Server
 
 _ROLES_AT_MOST = 100
 _CUSTOM_FORMAT = b"PGDMP"
@@ -73,8 +73,6 @@ def _make_role(server: Server, name: str, path: Path) -> None:
     """Make a role that a dump names: what it owns has to have an owner."""
     try:
         server.make_role(name)
-        if not server.roles.is_superuser:
-            server.administer(f"GRANT {quote(server, name)} TO CURRENT_USER")
     except DatabaseError as error:
         raise DatabaseError(
             f'the role "{name}", which the SQL file names, cannot be made: {error.what}',

@@ -133,6 +133,8 @@ class Server:
     def make_role(self, name: str, options: str = "NOLOGIN") -> None:
         """Make a role that all databases of this run have; it is dropped with the run."""
         self.administer(f"CREATE ROLE {quote(self, name)} {options}")
+        if not self.roles.is_superuser:
+            self.administer(f"GRANT {quote(self, name)} TO CURRENT_USER")
         self.roles.adopt(self.administer, name)
 
     def _quote(self, identifier: str) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gatekeeper.errors import DatabaseError
 from gatekeeper.postgres.databases import Database, create_database, drop_database
 from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.scripts import restore_script
-from gatekeeper.postgres.servers import Server
+from gatekeeper.postgres.servers import Server, quote
 from gatekeeper.probe.bootstrap import ProjectBootstrap, run_bootstrap
 from gatekeeper.probe.protocol import Launch, Target
 from gatekeeper.rehearsal.databases import target_of
@@ -62,6 +63,8 @@ class Ground:
         self.stamp: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.added_extensions: tuple[str, ...] = ()
+        self.added_roles: tuple[str, ...] = ()
+        self.added_schemas: tuple[str, ...] = ()
         self._launch = launch
         self._stack = stack
         self._templates: tuple[Database, ...] = ()
@@ -117,8 +120,30 @@ class Ground:
         self.preparation = replace(self.preparation, extensions=(*there, extension))
         self._templates = ()
 
+    def add_role(self, name: str) -> None:
+        """Let the server have a role for as long as the run lasts; it may do nothing."""
+        self.added_roles = (*self.added_roles, name)
+        try:
+            self.server.make_role(name)
+        except DatabaseError as error:
+            raise DatabaseError(
+                f'the role "{name}", which the history needs, cannot be made: {error.what}',
+                fix="Let the user of `--database-url` make roles (CREATEROLE), or leave the "
+                "option out: a PostgreSQL of gatekeeper's own needs nothing.",
+            ) from error
+
+    def add_schema(self, name: str) -> None:
+        """Let every database from now on have an empty schema."""
+        self.added_schemas = (*self.added_schemas, name)
+        self._templates = ()
+
     def _empty(self) -> Database:
-        return create_database(self.server, None, self.preparation.extensions)
+        database = create_database(self.server, None, self.preparation.extensions)
+        if self.added_schemas:
+            with database.session() as connection, connection.cursor() as cursor:
+                for name in self.added_schemas:
+                    cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(self.server, name)}")
+        return database
 
     def _prepare(self) -> Database:
         prepared: Database | None = None

@@ -1,7 +1,7 @@
 """A new database, brought up through a history that production has run already.
 
-What that history expects of the database and never makes, such as an extension that an
-administrator installed, is in production. For new revisions this holds nothing: what
+What that history expects of the database and never makes is in production: an extension
+or a role that an administrator made, an empty schema. For new revisions this holds nothing: what
 they lack, production lacks.
 """
 
@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from gatekeeper.errors import ProbeError
-from gatekeeper.extensions import extension_of, unavailable_extension
+from gatekeeper.extensions import extension_of, missing_role, unavailable_extension
 from gatekeeper.model import Direction, Revision, Step, StepError
 from gatekeeper.rehearsal.baseline import baseline_remedy, is_missing
 from gatekeeper.rehearsal.databases import Databases
@@ -20,6 +20,8 @@ from gatekeeper.rehearsal.stage import Ran, Stage, describe
 
 History = tuple[Databases, Ran]
 
+_MADE_AT_MOST = 20  # roles and schemas: each costs a run of the history
+_SCHEMA_MISSING = re.compile('schema "(.+?)" does not exist')
 _ROLE_EXISTS = re.compile('role "(.+)" already exists')
 # What a copy of the work tree does not hold.
 MISSING_FILE = (
@@ -30,15 +32,31 @@ _DENIED = "42501"  # insufficient_privilege
 
 
 def run_history(made_by: Stage, run_by: Stage, revisions: Sequence[Revision]) -> History:
-    """Return databases at the end of the history; extensions that it names are made."""
+    """Return databases at the end of the history; what only an administrator makes is made."""
     while True:
         databases = made_by.new_databases()
         ran = run_by.run(databases, revisions, Direction.UPGRADE, observe=None)
-        extension = None if ran.failure is None else extension_of(ran.failure)
-        if extension is None or not made_by.ground.can_add(extension):
+        if ran.failure is None or not _is_supplied(made_by, ran.failure):
             return databases, ran
         made_by.drop(databases)
-        made_by.add_extension(extension)
+
+
+def _is_supplied(stage: Stage, failure: StepError) -> bool:
+    """Tell whether the stage's databases have from now on what a history has failed for."""
+    ground = stage.ground
+    extension, role = extension_of(failure), missing_role(failure)
+    schema = _SCHEMA_MISSING.match(failure.message) if failure.sqlstate == "3F000" else None
+    if len(ground.added_roles) + len(ground.added_schemas) >= _MADE_AT_MOST:
+        return False
+    if extension is not None and ground.can_add(extension):
+        stage.add_extension(extension)
+    elif role is not None and role not in ground.added_roles:
+        ground.add_role(role)
+    elif schema is not None and ground.is_bare and schema[1] not in ground.added_schemas:
+        stage.add_schema(schema[1])
+    else:
+        return False
+    return True
 
 
 def refuse_lacking_server(stage: Stage, each: Sequence[Sequence[Step]]) -> None:

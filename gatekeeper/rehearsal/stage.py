@@ -97,7 +97,17 @@ class Stage:
     @property
     def notes(self) -> tuple[str, ...]:
         """How the project was run, one line each; the first is its interpreter's."""
-        added = (f"the history needs the extension {e}: made" for e in self.added_extensions)
+        ground = self.ground
+        needed = {
+            "extension": ground.added_extensions,
+            "role": ground.added_roles,
+            "schema": ground.added_schemas,
+        }
+        added = (
+            f"the history needs the {kind} {name}: made"
+            for kind, names in needed.items()
+            for name in names
+        )
         return (*self.probe.facts.notes, *added, *self.ground.notes)
 
     @property
@@ -116,6 +126,11 @@ class Stage:
     def add_extension(self, extension: str) -> None:
         """Let every database from now on have the extension, as if the policy said so."""
         self.ground.add_extension(extension)
+        self._unused = ()
+
+    def add_schema(self, name: str) -> None:
+        """Let every database from now on have an empty schema."""
+        self.ground.add_schema(name)
         self._unused = ()
 
     def new_databases(self) -> Databases:

@@ -8,6 +8,7 @@ from gatekeeper.model import Learned, NotRehearsed, Verdict
 from tests.build_git import a_repository
 from tests.live import (
     ENV_PY,
+    a_table,
     check_change,
     check_repository,
     finding_lines,
@@ -181,4 +182,56 @@ def test_an_extension_that_the_server_lacks_is_named(server, tmp_path):
         "Production's database has the extension `postgis` already, and the server of the "
         f"rehearsal (PostgreSQL {info.version}, service) lacks it: give `--database-url` a "
         "server that has it, and in the policy file: `project: {extensions: [postgis]}`"
+    )
+
+
+GRANT = 'op.execute("GRANT SELECT ON t TO reporting_of_a_test")'
+
+
+@pytest.mark.parametrize("role", ["", "project: {role: restricted}\n"], ids=["owner", "restricted"])
+def test_a_role_and_a_schema_that_the_base_needs_are_made_for_the_run(server, tmp_path, role):
+    """An administrator made them in production: the history itself is what runs."""
+    in_schema = 'op.execute("CREATE TABLE shop.t (id int)")'
+    report = check_change(
+        tmp_path,
+        server,
+        {
+            ".gatekeeper.yml": f"version: 1\n{role}",
+            f"{V}/a001.py": live_revision(
+                "a001", None, in_schema, 'op.execute("DROP TABLE shop.t")'
+            ),
+            f"{V}/a002.py": live_revision("a002", "a001", GRANT.replace("t TO", "shop.t TO")),
+        },
+        {
+            f"{V}/b001.py": live_revision(
+                "b001",
+                "a002",
+                'op.execute("ALTER TABLE shop.t OWNER TO CURRENT_USER")\n'
+                'op.execute("GRANT INSERT ON shop.t TO reporting_of_a_test")',
+                'op.execute("REVOKE INSERT ON shop.t FROM reporting_of_a_test")',
+            )
+        },
+    )
+    rehearsal = rehearsal_of(report)
+    assert [note for note in rehearsal.project if note.startswith("the history needs")] == [
+        "the history needs the role reporting_of_a_test: made",
+        "the history needs the schema shop: made",
+    ]
+    assert [f for f in report.findings if f.check != "missing-lock-timeout"] == []
+    roles = "SELECT FROM pg_catalog.pg_roles WHERE rolname = 'reporting_of_a_test'"
+    assert server.administer(roles) == []
+
+
+def test_a_role_that_only_a_new_revision_needs_is_not_made(server, tmp_path):
+    report = check_change(
+        tmp_path,
+        server,
+        {f"{V}/a001.py": live_revision("a001", None, *a_table("t"))},
+        {f"{V}/b001.py": live_revision("b001", "a001", GRANT)},
+    )
+    assert finding_lines(report)[0] == ("upgrade-fails", "b001", 12)
+    assert report.findings[0].remedy == (
+        "Make the role in this revision or one before it. Where production has it already, put "
+        "`CREATE ROLE reporting_of_a_test;` into a file, and that into the policy file: "
+        "`project: {bootstrap: roles.sql}`"
     )
