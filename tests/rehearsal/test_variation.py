@@ -8,7 +8,6 @@ import pytest
 
 from gatekeeper.model import Verdict
 from gatekeeper.postgres.servers import Server
-from tests.conftest import SOURCES
 from tests.live import (
     Files,
     a_table,
@@ -17,11 +16,12 @@ from tests.live import (
     live_revision,
     rehearsal_of,
 )
+from tests.servers import on_every_server
 
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.parametrize("server", SOURCES, indirect=True),
+    on_every_server(),
 ]
 
 V = "migrations/versions"
