@@ -192,6 +192,8 @@ def _drift(
         wanted = head.probe.drift(deployed.target).each
     except EnvFailed as error:
         return (_not_compared(error, base_stage, base),) * len(deploy)
+    if all(drift.operations is None for drift in wanted):
+        return (_no_metadata(base_stage),) * len(deploy)
     already: tuple[ProbeDrift, ...] = ()
     unread = None
     if changes.base is None:
@@ -215,6 +217,18 @@ def _drift(
             known = already[number].operations
             drifts.append(judge_drift(drift.operations, after[number], known, before[number]))
     return tuple(drifts)
+
+
+def _no_metadata(base_stage: BaseStage) -> Skipped:
+    """Return why there are no models to compare; the change may have taken them away."""
+    told = "env.py has no `target_metadata`"
+    try:
+        is_lost = base_stage.open().probe.facts.has_target_metadata
+    except ProbeError:
+        is_lost = False
+    if not is_lost:
+        return Skipped(told)
+    return Skipped(f"{told}; at the base it has one. Give it back to env.py", is_failure=True)
 
 
 def _not_compared(error: EnvFailed, base_stage: BaseStage, base: Databases) -> Skipped:

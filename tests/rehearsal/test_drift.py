@@ -298,6 +298,18 @@ def test_autogenerate_that_fails_at_the_base_as_well(tmp_path: Path, server: Ser
     assert report.verdict is Verdict.PASS
 
 
+def test_a_change_that_takes_the_metadata_away(tmp_path: Path, server: Server) -> None:
+    base = {**INI, **STRICT, **env_of("metadata", before=importing("a")), **models("a")}
+    base[f"{V}/a001.py"] = live_revision("a001", None, *a_table("a"))
+    report = check_change(tmp_path, server, base, {**adding("d"), **env_of("None")})
+    (result,) = (r for r in report.checks if r.check.id == "model-drift")
+    assert (result.status.value, result.reason) == (
+        "errored",
+        "env.py has no `target_metadata`; at the base it has one. Give it back to env.py",
+    )
+    assert report.verdict is Verdict.UNDETERMINED
+
+
 def test_autogenerate_that_the_change_breaks(tmp_path: Path, server: Server) -> None:
     base = {**REFERRING, **STRICT, **env_of("metadata", before=importing("a", "b"))}
     change = {**adding("d"), **env_of("metadata", before=importing("a") + "\n")}
