@@ -128,6 +128,8 @@ class _Reader:
         line = node.start_mark.line + 1
         self.lines.setdefault(path, line)
         self._values += 1
+        if isinstance(node, yaml.ScalarNode):
+            self._refuse_unwritable(node.value, line)
         if self._values > MAX_VALUES or depth > MAX_DEPTH:
             raise ConfigError(
                 f"the file unfolds to more than {MAX_VALUES} values or {MAX_DEPTH} levels.",
@@ -147,6 +149,16 @@ class _Reader:
             return node.value == "true"
         return int(node.value) if node.tag == _INT else node.value
 
+    def _refuse_unwritable(self, text: str, line: int) -> None:
+        """Refuse what an escape can make and no file, variable or database takes."""
+        found = re.search("[\0\ud800-\udfff]", text)
+        if found:
+            raise ConfigError(
+                f"an escape stands for U+{ord(found[0]):04X}, which is no character of a text.",
+                where=f"{self.name}:{line}",
+                fix="Take it out.",
+            )
+
     def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -158,6 +170,7 @@ class _Reader:
                     fix="Write `key: value` with a plain word before the colon.",
                 )
             key = str(key_node.value)
+            self._refuse_unwritable(key, line)
             here = (*path, key)
             if key in data:
                 raise ConfigError(

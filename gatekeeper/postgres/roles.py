@@ -189,10 +189,14 @@ class Roles:
                 self._put_away[database] |= rows
 
     def _note(self, administer: Administer) -> None:
-        """Write down whose the roles are, for the next run should this one be killed."""
+        """Write down whose the roles are, for the next run should this one be killed.
+
+        For the administrator alone: the database's own settings are its owner's to change,
+        who could have the next run drop the roles of others.
+        """
         if self.ours and self.in_use is not None and self.is_superuser:
             oids = ",".join(map(str, sorted(self.ours)))
-            administer(f'ALTER DATABASE "{self.in_use}" SET {NOTE} = %s', oids)
+            administer(f'ALTER ROLE CURRENT_USER IN DATABASE "{self.in_use}" SET {NOTE} = %s', oids)
 
     def list_made(self, administer: Administer) -> list[str]:
         """Return the names of the roles that this run made and that are there."""

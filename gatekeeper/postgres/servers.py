@@ -402,7 +402,8 @@ def _list_noted_roles(server: Server, databases: Collection[str]) -> list[str]:
     """Return the roles of which runs have noted in their databases that they made them."""
     rows = server.administer(
         "SELECT r.rolname FROM pg_catalog.pg_database d"
-        " JOIN pg_catalog.pg_db_role_setting s ON s.setdatabase = d.oid AND s.setrole = 0,"
+        " JOIN pg_catalog.pg_db_role_setting s ON s.setdatabase = d.oid"
+        " JOIN pg_catalog.pg_roles a ON a.oid = s.setrole AND a.rolname = current_user,"
         " pg_catalog.unnest(s.setconfig) setting, pg_catalog.pg_roles r"
         " WHERE d.datname = ANY (%s) AND pg_catalog.split_part(setting, '=', 1) = %s"
         " AND r.oid::text = ANY (pg_catalog.string_to_array("

@@ -161,8 +161,14 @@ def _write_below(folder: Path, name: str, text: str) -> None:
         raise ProbeError(
             f"`{name}` lies outside of the home directory", fix="Name a path below it."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n", encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:  # a folder of that name, a name too long
+        raise ProbeError(
+            f"`{name}` cannot be put into the home directory: {error.strerror}",
+            fix="Name each file once, by a path of usual length: `project: {home: {.shop/url: …}}`",
+        ) from error
 
 
 def adopt_orphans() -> None:

@@ -123,6 +123,16 @@ _BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
             id="a control character",
         ),
         pytest.param(
+            'a: 1\nb: "x\\0y"\n',
+            "p.yml:2: an escape stands for U+0000, which is no character of a text.\nTake it out.",
+            id="an escape for no character",
+        ),
+        pytest.param(
+            '"a\\ud800": 1\n',
+            "p.yml:1: an escape stands for U+D800, which is no character of a text.\nTake it out.",
+            id="a key with half a character",
+        ),
+        pytest.param(
             "a: " + "[" * 30_000,
             "p.yml:1: this is not YAML that can be read: nested deeper than 20 levels.\n"
             "Write plain values: one document, no tags, few levels.",

@@ -529,7 +529,7 @@ def test_variables_for_the_project_are_not_shown() -> None:
         pytest.param(
             'extends: "a\\0b"\n',
             1,
-            '`extends` is `"a\\u0000b"`.\nAllowed: one line of at most 2000 characters, not empty.',
+            "an escape stands for U+0000, which is no character of a text.\nTake it out.",
             id="a path that is none",
         ),
         pytest.param(

@@ -117,6 +117,18 @@ def test_the_roles_of_killed_runs_are_swept_and_no_others(server: Server) -> Non
             assert _roles(server) == {"others"}
 
 
+def test_the_note_of_a_killed_run_is_the_administrators_alone(server: Server) -> None:
+    """Restricted migrations own the database and could name any role of the server there."""
+    with _role(server, "others"), open_server(server_url(server)) as killed:
+        database = create_database(killed)
+        oid = "SELECT oid FROM pg_roles WHERE rolname = 'others'"
+        ((others,),) = server.administer(oid)
+        server.administer(f"ALTER DATABASE {database.name} SET gatekeeper.roles = '{others}'")
+        killed.close()
+        with open_server(server_url(server)):
+            assert _roles(server) == {"others"}
+
+
 def test_a_role_for_all_databases_is_in_each(service: Server) -> None:
     first, second = create_database(service), create_database(service)
     _execute(first, "CREATE ROLE app")

@@ -77,6 +77,27 @@ def test_environment_is_an_allow_list(checkout):
     assert not box.private.exists()
 
 
+@pytest.mark.parametrize(
+    ("home_files", "what"),
+    [
+        ({"a": "x", "a/b": "y"}, "`a/b` cannot be put into the home directory: File exists"),
+        ({".": "x"}, "`.` cannot be put into the home directory: Is a directory"),
+        (
+            {"n" * 300: "x"},
+            f"`{'n' * 300}` cannot be put into the home directory: File name too long",
+        ),
+        ({"../tmp/x": "x"}, "`../tmp/x` lies outside of the home directory"),
+    ],
+)
+def test_files_of_the_home_directory_that_cannot_be(checkout, home_files, what):
+    with (
+        pytest.raises(ProbeError) as raised,
+        open_sandbox(Path(sys.executable), checkout, None, {}, {}, home_files),
+    ):
+        pass
+    assert raised.value.what == what
+
+
 @as_root
 def test_checkout_is_handed_over_but_nothing_it_points_to(checkout):
     with open_sandbox(Path(sys.executable), checkout, None, {}, {}):
