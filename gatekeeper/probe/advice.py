@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gatekeeper.probe.layout import import_paths
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER
 from gatekeeper.probe.protocol import Fault, Launch, StartFailure
 
+_NAMED = 6  # variables, where any of them may be the one
 _IN_ENV = "`project: {{env: {{{entries}}}}}`"
 
 
@@ -73,11 +74,23 @@ def _entries(names: Iterable[str]) -> str:
     return ", ".join(f"{name}: …" for name in names)
 
 
-def give_up(guessed: Sequence[str], failure: StartFailure, environment: Mapping[str, str]) -> Stop:
-    """Return what can be said of a failure after which nothing is left to try.
+@dataclass(frozen=True)
+class Tried:
+    """What the last attempt gave: names of variables and of files in the home directory.
 
-    `guessed` are the variables whose value is made up.
+    `guessed` are those of the variables whose value is made up, `unset` are those that the
+    project's code reads and that have no value yet.
     """
+
+    variables: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
+    home_files: tuple[str, ...] = ()
+
+
+def give_up(tried: Tried, failure: StartFailure, environment: Mapping[str, str]) -> Stop:
+    """Return what can be said of a failure after which nothing is left to try."""
+    guessed = tried.guessed
     if guessed:
         listed = ", ".join(f"`{name}`" for name in guessed)
         return Stop(
@@ -92,11 +105,14 @@ def give_up(guessed: Sequence[str], failure: StartFailure, environment: Mapping[
             f"env.py needs a Flask application and none was found{_reason(failure)}",
             "Name it as `flask` would take it: `project: {env: {FLASK_APP: package.module:app}}`",
         )
-    if failure.fault is Fault.HOME_FILE:
+    made_up_file = failure.path if failure.fault is Fault.HOME_FILE else None
+    if made_up_file is None and tried.home_files:
+        made_up_file = tried.home_files[-1]
+    if made_up_file is not None:
         return Stop(
-            f"env.py cannot use a made-up ~/{failure.path}{_reason(failure)}",
+            f"env.py cannot use a made-up ~/{made_up_file}{_reason(failure)}",
             "Give the file in the policy file; `{database_url}` and the like are filled in: "
-            f"`project: {{home: {{{failure.path}: …}}}}`",
+            f"`project: {{home: {{{made_up_file}: …}}}}`",
         )
     if failure.fault is Fault.CLOSED_PATH:
         return Stop(
@@ -120,7 +136,8 @@ def give_up(guessed: Sequence[str], failure: StartFailure, environment: Mapping[
         f"env.py could not be run{_reason(failure)}",
         _given_hint(failure, environment)
         or "Check that `alembic current` works with the project's own environment; variables that "
-        "it needs go into the policy file: `project: {env: {NAME: …}}`"
+        "it needs go into the policy file: "
+        + _IN_ENV.format(entries=_entries((*tried.variables, *tried.unset)[:_NAMED]) or "NAME: …")
         + _arguments_hint(failure)
         + _git_hint(failure),
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from gatekeeper.model import Learned, Way
 from gatekeeper.probe import guesses
-from gatekeeper.probe.advice import Stop, ask_for, ask_for_arguments, give_up, incomplete
+from gatekeeper.probe.advice import Stop, Tried, ask_for, ask_for_arguments, give_up, incomplete
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER, Placeholder, names_database
 from gatekeeper.probe.protocol import Fault, Kind, Launch, ProbeFacts, StartFailure, Wanted
 
@@ -93,7 +93,19 @@ def next_attempt(
     unknown = _without_value(_wanted(attempt, failure, launch), examples)
     if unknown:
         return ask_for(unknown, failure)
-    return give_up(attempt.guessed, failure, launch.environment)
+    return give_up(_tried(attempt, failure, launch), failure, launch.environment)
+
+
+def _tried(attempt: Attempt, failure: StartFailure, launch: Launch) -> Tried:
+    names = tuple(name for name, _ in attempt.variables)
+    known = {*names, *launch.environment}
+    unset = [name for name in failure.absent_variables if name not in known]
+    return Tried(
+        names,
+        attempt.guessed,
+        tuple(name for name in unset if not guesses.is_of_others(name)),
+        tuple(path for path, _ in attempt.home_files if path not in launch.home_files),
+    )
 
 
 def attempt_after_success(
@@ -142,19 +154,22 @@ def _wanted(attempt: Attempt, failure: StartFailure, launch: Launch) -> list[Wan
 def _fill_wanted(
     attempt: Attempt, wanted: list[Wanted], examples: Mapping[str, str]
 ) -> Attempt | None:
-    """Set the variables that a failure names; None where one has no value that is right."""
-    if not wanted or _without_value(wanted, examples):
-        return None
+    """Set the variables that a failure names, but for those that no value is right for.
+
+    None where there is no other: what is asked of a person is only what is left.
+    """
+    before = attempt
     for each in wanted:
         value = _value(each, examples)
-        assert value is not None
+        if value is None:
+            continue
         reason = None
         if value == examples.get(each.name):
             reason = f"{each.name} was unset; its value in the checkout's example was taken"
         elif guesses.of_database(each.name) != value and not names_database(value):
             attempt = replace(attempt, guessed=(*attempt.guessed, each.name))
         attempt = _with_variable(attempt, each.name, value, reason)
-    return attempt
+    return None if attempt is before else attempt
 
 
 def _value(wanted: Wanted, examples: Mapping[str, str]) -> str | None:

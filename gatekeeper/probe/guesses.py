@@ -92,6 +92,11 @@ def made_up(wanted: Wanted) -> str | None:
     }.get(wanted.kind)
 
 
+def is_of_others(name: str) -> bool:
+    """Tell a variable that the interpreter or a library reads, whoever's code it runs."""
+    return name.startswith(("PYTHON", "PYDANTIC_", "XDG_", "SSL_", "LC_", "LD_", "NO_COLOR"))
+
+
 def is_secret(name: str) -> bool:
     """Tell whether a variable holds something secret, by its name."""
     return not _SECRET_WORDS.isdisjoint(name.upper().split("_"))

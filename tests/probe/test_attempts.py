@@ -356,6 +356,37 @@ def test_a_home_file_that_is_no_url_is_asked_for():
     )
 
 
+def test_a_home_file_of_another_form_is_asked_for():
+    """Its error is the parser's, and names no file."""
+    attempt = Attempt(home_files=((".shop/db.json", "{database_url}"),))
+    assert follow(attempt, a_failure()) == Stop(
+        "env.py cannot use a made-up ~/.shop/db.json: KeyError: 'X'",
+        "Give the file in the policy file; `{database_url}` and the like are filled in: "
+        "`project: {home: {.shop/db.json: …}}`",
+    )
+
+
+def test_variables_that_are_read_and_those_of_the_last_attempt_are_named():
+    attempt = Attempt(variables=(("DB_CREDENTIALS", "{database_user}"),))
+    failure = a_failure(absent_variables=("PYTHONASYNCIODEBUG", "APP_ENV"))
+    assert follow(attempt, failure) == Stop(
+        COULD_NOT, CHECK_ALEMBIC.replace("NAME: …", "DB_CREDENTIALS: …, APP_ENV: …")
+    )
+
+
+def test_of_several_variables_those_are_set_that_have_a_value():
+    failure = a_failure(
+        Fault.MISSING_VARIABLE, variables=(Wanted("PORT", Kind.INT), Wanted("PLANS", Kind.OTHER))
+    )
+    following = follow(Attempt(), failure)
+    assert isinstance(following, Attempt)
+    assert following.variables == (("PORT", "1"),)
+    assert follow(following, failure) == Stop(
+        "the project does not start without `PLANS`: KeyError: 'X'",
+        "Give a value to the project's code in the policy file: `project: {env: {PLANS: …}}`",
+    )
+
+
 @pytest.mark.parametrize(
     ("attempt", "facts"),
     [

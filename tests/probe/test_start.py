@@ -252,8 +252,8 @@ def test_an_argument_is_asked_for_and_can_be_given(launch, probe_server):
         ),
         pytest.param(
             "open(os.path.expanduser('~/.shop.ini')); raise ValueError('no ini')",
-            "env.py could not be run: ValueError: no ini",
-            "`project: {env: {NAME: …}}`",
+            "env.py cannot use a made-up ~/.shop.ini: ValueError: no ini",
+            "`project: {home: {.shop.ini: …}}`",
             id="home file of another kind",
         ),
         pytest.param(
@@ -277,3 +277,31 @@ def test_says_what_to_give(line, what, fix, launch, probe_server):
     assert raised.value.what.partition(" (tried")[0] == what
     assert fix in str(raised.value.fix)
     assert raised.value.where == "migrations/env.py:2"
+
+
+@needs(PYDANTIC)
+def test_of_nested_settings_only_what_cannot_be_made_up_is_asked_for(launch, probe_server):
+    launched = launch("sync_ini")
+    (launched.checkout / "settings.py").write_text(
+        "from typing import Literal\n"
+        "from pydantic import BaseModel, PostgresDsn\n"
+        "from pydantic_settings import BaseSettings, SettingsConfigDict\n"
+        "class Database(BaseModel):\n"
+        "    url: PostgresDsn\n"
+        "class Settings(BaseSettings):\n"
+        "    model_config = SettingsConfigDict(env_prefix='APP__', env_nested_delimiter='__')\n"
+        "    db: Database\n"
+        "    stage: Literal['test', 'live']\n"
+        "Settings()\n"
+    )
+    env = launched.checkout / "migrations/env.py"
+    env.write_text(f"import settings\n{env.read_text()}")
+    with (
+        pytest.raises(ProbeError) as raised,
+        open_probe(launched, probe_server.new_target),
+    ):
+        pass
+    assert raised.value.what.startswith("the project does not start without `APP__STAGE`: ")
+    assert raised.value.what.endswith(
+        "(tried: APP__DB__URL was unset; set to the ephemeral database)"
+    )

@@ -29,9 +29,10 @@ def settings_named(error: Any) -> list[dict[str, Any]]:
 def settings_unset() -> list[str]:
     """Return the unset variables of all settings classes that are defined by now."""
     names = [
-        _variable(model, [_alias_of(name, field)])["name"]
+        variable["name"]
         for model in _settings_classes()
         for name, field in _fields(model).items()
+        for variable in _variables(model, [_alias_of(name, field)])
     ]
     return [name for name in dict.fromkeys(names) if _is_unset(name)]
 
