@@ -50,6 +50,7 @@ from gatekeeper.probe.protocol import (
 from gatekeeper.probe.sandbox import open_sandbox
 
 PACKAGE = "gatekeeper_probe"  # the folder `inside`, in the project's interpreter
+CACHE = "__pycache__"
 OUTPUT_KEPT = 64 * 1024
 OUTPUT_AT_MOST = 50 * 1024 * 1024
 ANSWERS_AT_MOST = 128 * 1024 * 1024  # to one request
@@ -78,10 +79,15 @@ class Probe:
         self._where = _where(launch)
 
     def run(
-        self, target: Target, steps: Sequence[RequestedStep], observe: str | None = None
+        self,
+        target: Target,
+        steps: Sequence[RequestedStep],
+        observe: str | None = None,
+        is_told: bool = True,
     ) -> ProbeRun:
         """Execute steps in one run of env.py; `observe` is asked after each statement.
 
+        Without `is_told` statements have neither place nor parameters. An error has its place.
         What a transaction left open held is gone afterwards: its connection is closed.
         """
         request = {
@@ -89,6 +95,7 @@ class Probe:
             "target": protocol.target_message(target),
             "steps": protocol.step_messages(steps),
             "observe": observe,
+            "is_told": is_told,
         }
         gathering = _Gathering(tuple(steps), 1 + len(target.others))
         with self._speaking():
@@ -274,10 +281,19 @@ def open_process(
 
 
 def _copy_inside(folder: Path) -> None:
+    """Copy what runs in the project's interpreter, and what an installation compiled of it.
+
+    An interpreter of another version passes over that; one of ours need not compile it anew,
+    for which the times of the files have to be those of the originals.
+    """
+    source = Path(inside.__file__).parent
+    compiled = folder / CACHE
     folder.mkdir(mode=0o755)
-    for file in Path(inside.__file__).parent.glob("*.py"):
-        shutil.copyfile(file, folder / file.name)
-        (folder / file.name).chmod(0o644)
+    compiled.mkdir(mode=0o755)
+    for file in (*source.glob("*.py"), *source.glob(f"{CACHE}/*.pyc")):
+        copied = folder / file.relative_to(source)
+        shutil.copy2(file, copied)
+        copied.chmod(0o644)
 
 
 def start_message(

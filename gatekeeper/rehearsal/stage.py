@@ -192,8 +192,9 @@ class Stage:
     ) -> Ran:
         """Run the revisions in this order in one go and say what could be seen.
 
-        Without `observe` no locks are: what only leads up to the base is not judged, and
-        one transaction around a long history holds thousands of them.
+        Without `observe` no locks are, nor where a statement comes from: what only leads up to
+        the base is not judged, and one transaction around a long history holds thousands of
+        locks.
 
         What it saw that with stays open for the snapshot that mostly follows: a new
         connection knows nothing of the catalog, which costs more than to read it.
@@ -203,7 +204,9 @@ class Stage:
             stack.callback(self._close)
             looks = [self._look(database) for database in databases.each]
             requested = [RequestedStep(r.revision, direction) for r in revisions]
-            answer = self.probe.run(databases.target, requested, observe)
+            answer = self.probe.run(
+                databases.target, requested, observe, is_told=observe is not None
+            )
             answers = answer.each
             ran_well = (s for a in answers for p in a.steps for s in p.statements if not s.failed)
             self.server.claim(s.sql for s in ran_well)

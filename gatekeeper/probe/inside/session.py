@@ -90,7 +90,10 @@ class Session:
 
     def _install(self, request: dict[str, Any]) -> None:
         """From here on connections are redirected and watched."""
+        gc.disable()  # libraries make no garbage worth the search, and nothing is given back
         import_libraries(request)
+        gc.freeze()
+        gc.enable()
         self.absent = record_absent_variables()
         self.redirection.install()
         self.watch.install()
@@ -258,7 +261,7 @@ class Session:
         self.redirection.aim(request["target"])
         self.redirection.other_dialects = []
         self.turns.is_simultaneous = False
-        self.watch.reset(request["observe"])
+        self.watch.reset(request["observe"], request["is_told"])
         count = len(self.redirection.targets)
         steps = Steps(self.environment, self.watch, request["steps"], count)
         error = None

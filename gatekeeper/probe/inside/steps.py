@@ -76,6 +76,7 @@ class Steps:
             self._end(None)
             below = set(step.from_revisions)
             current = (current - below) | set(step.to_revisions)
+        self.watch.answers.flush()
 
     def _begin(self, index: int) -> None:
         self.active = index
@@ -87,12 +88,15 @@ class Steps:
         if self.active is None:
             return  # steps that run at the same time; nothing is believed of them
         seconds = time.perf_counter() - self._began
-        self._send("end", self.active, completed=error is None, seconds=seconds, error=error)
+        is_completed = error is None
+        told = {"completed": is_completed, "seconds": seconds, "error": error}
+        # What follows at once is the next one's beginning or the end of all.
+        self._send("end", self.active, may_wait=is_completed, **told)
         self.active = None
 
-    def _send(self, kind: str, step: int | None, **more: Any) -> None:
+    def _send(self, kind: str, step: int | None, may_wait: bool = False, **more: Any) -> None:
         message = {"kind": kind, "step": step, "database": self._database, **more}
-        self.watch.answers.send(message)
+        self.watch.answers.send(message, may_wait)
 
     def _watched(self, revision: Any, name: str) -> Callable[..., None]:
         """Return the revision's function, from a fresh import of its file."""

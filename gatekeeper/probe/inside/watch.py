@@ -64,8 +64,10 @@ class Watch:
         on_reset = self._on_reset if sqlalchemy_version() >= (2, 0) else self._on_reset_1
         event.listen(engine_class, "reset", on_reset)
 
-    def reset(self, observe: str | None) -> None:
+    def reset(self, observe: str | None, is_told: bool = True) -> None:
+        """Forget the last request; without `is_told` statements go without their particulars."""
         self.observe = observe
+        self.is_told = is_told
         self.step: int | None = None
         self.fates: dict[int, str] = {}
         self.failures: list[Failure] = []
@@ -99,10 +101,10 @@ class Watch:
     ) -> None:
         if not self.active:
             return
-        place = self.places.of_stack(sys._getframe(1))
+        place = self.places.of_stack(sys._getframe(1)) if self.is_told else None
         # With `insertmanyvalues` the event says "many" of one statement with all values.
         sets = parameters if many and isinstance(parameters, (list, tuple)) else [parameters]
-        shown = self._parameters.repr(sets[0]) if parameters else None
+        shown = self._parameters.repr(sets[0]) if parameters and self.is_told else None
         self._running[id(cursor)] = {
             "place": place,
             "parameters": None if shown is None else shown[:PARAMETERS_KEPT],
@@ -176,7 +178,8 @@ class Watch:
                 "executions": running["executions"],
                 "observed": observed,
                 "failed": failed,
-            }
+            },
+            may_wait=True,
         )
 
     def _settle(self, wire: Wire, sql: str) -> int | None:
