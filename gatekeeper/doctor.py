@@ -51,7 +51,6 @@ from gatekeeper.model import (
 from gatekeeper.pipeline import KNOWN
 from gatekeeper.policy.load import FILE_NAME, find_policy, load_policy
 from gatekeeper.policy.model import ProjectSettings
-from gatekeeper.policy.saving import render_block
 from gatekeeper.postgres.servers import Server, open_server
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.postgres.target import TargetState, reach_target, read_target
@@ -468,6 +467,8 @@ def _see_stage(stage: Stage) -> _Seen[Stage]:
 def _to_save(learned: Learned) -> str | None:
     if learned == Learned():
         return None
+    from gatekeeper.policy.saving import render_block  # few projects need it, and slow to load
+
     lines = [f"    {line}" for line in render_block(learned).splitlines()]
     told = f"With this in `{FILE_NAME}` nothing of it has to be found out again:\n"
     return "\n".join([told, *lines])

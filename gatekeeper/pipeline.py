@@ -42,7 +42,6 @@ from gatekeeper.policy.load import (
     load_policy,
 )
 from gatekeeper.policy.model import Policy
-from gatekeeper.policy.saving import render_block, save_learned
 from gatekeeper.policy.severity import options_of
 from gatekeeper.policy.shipped import POLICIES
 from gatekeeper.request import Request, Surroundings
@@ -101,7 +100,11 @@ def check(request: Request, surroundings: Surroundings) -> Report:
         ticked=request.ticked,
     )
     learned = learned_of(report)
-    return report if learned is None else replace(report, to_save=render_block(learned))
+    if learned is None:
+        return report
+    from gatekeeper.policy.saving import render_block  # few runs need it, and slow to load
+
+    return replace(report, to_save=render_block(learned))
 
 
 def _choose_base(request: Request, repository: Repository) -> Base | None:
@@ -138,6 +141,8 @@ def save(request: Request, report: Report) -> Path | None:
     root = find_repository(request.directory).root
     project = root / report.changes.project.path
     path = request.policy or find_policy(project, root) or project / FILE_NAME
+    from gatekeeper.policy.saving import save_learned  # as above
+
     save_learned(path, learned)
     return path
 

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import dotenv
-
 from gatekeeper.probe.guesses import is_secret
 
 # In this order; what the project reads by itself comes first.
@@ -28,6 +26,8 @@ def read_examples(folders: Iterable[Path], checkout: Path) -> dict[str, str]:
     for folder, name in itertools.product(dict.fromkeys(folders), NAMES):
         file = (folder / name).resolve()
         if file.is_file() and file.is_relative_to(checkout.resolve()):
+            import dotenv  # few checkouts have such a file
+
             text = io.StringIO(file.read_text(encoding="utf-8-sig", errors="replace"))
             for key, value in dotenv.dotenv_values(stream=text, interpolate=False).items():
                 if not value or "\0" in value or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", key):

@@ -176,14 +176,18 @@ class Probe:
 
 
 @contextlib.contextmanager
-def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Probe]:
+def open_probe(
+    launch: Launch, new_target: Callable[[], Target], first: Attempt | None = None
+) -> Iterator[Probe]:
     """Start the project's environment, with as little help as it needs.
 
     Each attempt has a process and a database of its own: what the failed one imported or
-    wrote would spoil the next.
+    wrote would spoil the next. `first` is what another state of the project needed; where
+    that fails, it is found out as if nothing were known.
     """
     _require_env(launch)
-    attempt = Attempt(ways=launch.ways, home_files=tuple(launch.home_files.items()))
+    plain = Attempt(ways=launch.ways, home_files=tuple(launch.home_files.items()))
+    attempt = first or plain
     working = layout.working_directory(launch.checkout, launch.project)
     examples = read_examples((working, launch.checkout), launch.checkout)
     fallback: Attempt | None = None
@@ -205,6 +209,9 @@ def open_probe(launch: Launch, new_target: Callable[[], Target]) -> Iterator[Pro
                 continue
         if fallback is not None:
             attempt = without_variables(fallback, attempt)
+            continue
+        if attempt is first and first != plain:
+            attempt = plain
             continue
         following = next_attempt(attempt, outcome, launch, examples)
         if isinstance(following, Stop):

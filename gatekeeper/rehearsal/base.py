@@ -22,25 +22,26 @@ from gatekeeper.rehearsal.baseline import (
     refuse_standing,
 )
 from gatekeeper.rehearsal.databases import Databases
-from gatekeeper.rehearsal.ground import Ground
 from gatekeeper.rehearsal.history import history_remedy, run_history
 from gatekeeper.rehearsal.stage import Ran, Stage, describe, open_stage
 
 
 class BaseStage:
-    """The base's code, brought up when something first asks for it."""
+    """The base's code, brought up as the head's was when something first asks for it."""
 
     def __init__(
-        self, ground: Ground, launch: Callable[[], Launch], stack: contextlib.ExitStack
+        self, head: Stage, launch: Callable[[], Launch], stack: contextlib.ExitStack
     ) -> None:
-        self._ground = ground
+        self._head = head
         self._launch = launch
         self._stack = stack
         self._stage: Stage | None = None
 
     def open(self) -> Stage:
         if self._stage is None:
-            self._stage = self._stack.enter_context(open_stage(self._ground, self._launch))
+            head = self._head
+            opened = open_stage(head.ground, self._launch, head.probe.attempt)
+            self._stage = self._stack.enter_context(opened)
         return self._stage
 
 

@@ -101,7 +101,7 @@ def _rehearse(
         ground.stamp = resolve_stamp(script.preparation, *base_of(changes))
         progress("Starting the project's environment")
         head = stack.enter_context(open_stage(ground, script.head))
-        base_stage = BaseStage(ground, script.base, stack)
+        base_stage = BaseStage(head, script.base, stack)
         refuse_bootstrap(changes, head)
         progress("Running the history up to the base")
         try:

@@ -20,6 +20,7 @@ from gatekeeper.postgres.observation import (
 from gatekeeper.postgres.scripts import run_script
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
+from gatekeeper.probe.attempts import Attempt
 from gatekeeper.probe.protocol import Launch, Origin, ProbeRun, RequestedStep, Target
 from gatekeeper.probe.runner import Probe, open_probe
 from gatekeeper.rehearsal.databases import UNKNOWN, Databases, names_of, seed_of, target_of
@@ -299,8 +300,10 @@ class _Look:
 
 
 @contextlib.contextmanager
-def open_stage(ground: Ground, launch: Callable[[], Launch]) -> Iterator[Stage]:
-    """Yield a stage on which the project's environment has come up."""
+def open_stage(
+    ground: Ground, launch: Callable[[], Launch], first: Attempt | None = None
+) -> Iterator[Stage]:
+    """Yield a stage on which the project's environment has come up; `first` is tried first."""
     with contextlib.ExitStack() as stack:
         stage = Stage(ground, stack)
         stack.callback(stage._close)
@@ -309,7 +312,7 @@ def open_stage(ground: Ground, launch: Callable[[], Launch]) -> Iterator[Stage]:
             stage._unused = stage._create()
             return target_of(stage._unused[0])
 
-        stage._probe = stack.enter_context(open_probe(launch(), new_target))
+        stage._probe = stack.enter_context(open_probe(launch(), new_target, first))
         stage._version_tables.update(stage.probe.facts.version_tables)
         if len(stage.origins) > 1:
             stage._unused = ()  # what env.py itself does was all done on one

@@ -126,6 +126,22 @@ def test_runs_whole_history_up_and_down(situation, fields, launch, probe_server)
     assert (facts.dialect, facts.fn_calls) == ("postgresql", 1)
 
 
+def test_statements_that_nobody_reads_go_without_their_particulars(launch, probe_server):
+    with open_probe(launch("failing"), probe_server.new_target) as probe:
+        told, untold = (
+            probe.run(probe_server.new_target(), up("a001", "a002"), is_told=is_told)
+            for is_told in (True, False)
+        )
+    assert [s.error for s in untold.steps] == [s.error for s in told.steps]
+    assert untold.steps[1].error.path.startswith("migrations/versions/a002")
+    each = zip(told.steps, untold.steps, strict=True)
+    pairs = [pair for t, u in each for pair in zip(t.statements, u.statements, strict=True)]
+    assert pairs
+    for full, bare in pairs:
+        nothing = {"path": None, "line": None, "end_line": None, "parameters": None}
+        assert replace(full, **nothing, seconds=0.0) == replace(bare, seconds=0.0)
+
+
 @pytest.mark.parametrize(
     ("situation", "fields", "variables", "note"),
     [

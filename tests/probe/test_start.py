@@ -8,6 +8,7 @@ import pytest
 
 from gatekeeper.errors import ProbeError
 from gatekeeper.model import Direction, Way
+from gatekeeper.probe.attempts import Attempt
 from gatekeeper.probe.guesses import SECRET
 from gatekeeper.probe.protocol import Launch, RequestedStep
 from gatekeeper.probe.runner import open_probe
@@ -28,7 +29,7 @@ def needs(situation: str) -> pytest.MarkDecorator:
 UP = [RequestedStep("a001", Direction.UPGRADE)]
 
 
-def start(launched: Launch, probe_server):
+def start(launched: Launch, probe_server, first: Attempt | None = None):
     """Run the history; return the attempt that went well and how many there were."""
     targets = []
 
@@ -36,7 +37,7 @@ def start(launched: Launch, probe_server):
         targets.append(probe_server.new_target())
         return targets[-1]
 
-    with open_probe(launched, new_target) as probe:
+    with open_probe(launched, new_target, first) as probe:
         run = probe.run(probe_server.new_target(), UP)
         assert (run.error, run.steps[0].error) == (None, None)
         assert run.steps[0].statements[0].path == "migrations/versions/a001_users.py"
@@ -51,6 +52,14 @@ def again(launched: Launch, attempt) -> Launch:
         ways=attempt.ways,
         home_files=dict(attempt.home_files),
     )
+
+
+def test_what_one_state_needed_is_tried_first_on_another(launch, probe_server):
+    launched = launch("folder_elsewhere")
+    known, _ = start(launched, probe_server)
+    assert start(launched, probe_server, known) == (known, 1)
+    wrong = Attempt(variables=(("SHOP_DATA_DIR", "/nowhere/else"),))
+    assert start(launched, probe_server, wrong) == (known, 3)
 
 
 @needs(PYDANTIC)

@@ -7,7 +7,6 @@ import os
 import threading
 from typing import Any
 
-
 KEPT_AT_MOST = 64 * 1024  # bytes
 
 
