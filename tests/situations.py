@@ -59,6 +59,8 @@ TOLD = frozenset(
 # The versions of the first note differ from environment to environment.
 VERSIONS = re.compile(r"PYTHON \(Python [^)]+\): given")
 
+# How a parameter is written depends on the driver and on SQLAlchemy.
+PARAMETER = re.compile(r"(%\(\w+\)s|%s|\$\d+)(::\w+)?")
 # So does whether the driver of the project's URL is installed: test_runner.py has that note.
 OTHER_DRIVER = re.compile(r"\w+, the driver that the project names, is not installed")
 
@@ -177,6 +179,7 @@ def answer_of(situation: Situation, root: Path, server: Server, python: Path) ->
         answer = _told(report)
     text = json.dumps(answer, ensure_ascii=False)
     text = VERSIONS.sub("PYTHON: given", text.replace(str(python), "PYTHON"))
+    text = PARAMETER.sub(":parameter", text)
     return json.loads(text.replace(str(root), "REPOSITORY"))
 
 
