@@ -38,7 +38,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gatekeeper.checks.observed import join_some
-from gatekeeper.model import Basis, Check, CheckContext, Finding, Needs, Skipped
+from gatekeeper.model import Basis, Check, CheckContext, Finding, Needs, Revision, Skipped
 
 CHECK = Check("model-drift", "The models match the migrated schema", "models", Needs.REHEARSAL)
 
@@ -58,18 +58,34 @@ def find(context: CheckContext) -> Iterator[Finding | Skipped]:
             + "): import the models in env.py, above `target_metadata`"
         )
     if drift.operations:
-        last = context.changes.to_rehearse[-1:]
+        place = _at_fault(context, drift.operations)
         yield Finding(
             check=CHECK.id,
             message="After the upgrade autogenerate would still: "
             + join_some([f"`{operation}`" for operation in drift.operations]),
             remedy=_remedy(drift.operations),
             basis=Basis.OBSERVED,
-            revision=last[0].revision if last else None,
-            path=last[0].path if last else None,
-            line=last[0].line if last else None,
-            end_line=last[0].line if last else None,
+            revision=place.revision if place else None,
+            path=place.path if place else None,
+            line=place.line if place else None,
+            end_line=place.line if place else None,
         )
+
+
+def _at_fault(context: CheckContext, operations: tuple[str, ...]) -> Revision | None:
+    """Return the last new revision that changed what is told, else its table, else the last."""
+    words = {word for operation in operations for word in operation.split()}
+    near: Revision | None = None
+    for revision in reversed(context.changes.to_rehearse):
+        seen = None if context.rehearsal is None else context.rehearsal.of(revision.revision)
+        for change in () if seen is None else seen.changes or ():
+            table = change.relation or change.name
+            is_told = table in words
+            if change.name in words or (is_told and change.name.rpartition(".")[2] in words):
+                return revision
+            is_told = is_told or any(word.startswith(f"{table}.") for word in words)
+            near = near or (revision if is_told else None)
+    return near or next(reversed(context.changes.to_rehearse), None)
 
 
 def _remedy(operations: tuple[str, ...]) -> str:

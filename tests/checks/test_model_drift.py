@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gatekeeper.checks import model_drift
-from gatekeeper.model import Drift, Skipped
-from tests.build import NO_METADATA
+from gatekeeper.model import Difference, DifferenceKind, Drift, Revision, Skipped
+from tests.build import NO_METADATA, a_change_set, a_rehearsal, a_rehearsed, a_revision
 from tests.checks.ask import a_finding, adding, ask, remedies, sent
 
 
@@ -57,3 +57,43 @@ def test_the_remedy_of_a_table_without_a_model() -> None:
     assert remedy.startswith(
         "A table that is to stay needs its model imported in env.py, above `target_metadata`. Take "
     )
+
+
+FIRST, LAST = a_revision("b001"), a_revision("b002", "b001")
+ADDS_NOTE = Difference(DifferenceKind.LEFT, "column", "public.users.note", "public.users")
+ADDS_NAME = Difference(DifferenceKind.LEFT, "column", "public.users.name", "public.users")
+ADDS_INDEX = Difference(DifferenceKind.LEFT, "index", "public.ix_users_note", "public.users")
+ADDS_TABLE = Difference(DifferenceKind.LEFT, "table", "public.tags")
+
+
+@pytest.mark.parametrize(
+    ("operation", "first", "last", "place"),
+    [
+        ("drop column public.users.note", (ADDS_TABLE,), (ADDS_NOTE,), LAST),
+        ("drop column public.users.note", (ADDS_NOTE,), (ADDS_NAME,), FIRST),
+        ("drop index ix_users_note on public.users", (ADDS_INDEX,), (ADDS_NAME,), FIRST),
+        ("drop table public.tags", (ADDS_TABLE,), (ADDS_NAME,), FIRST),
+        ("add column public.users.email", (ADDS_NOTE,), (ADDS_TABLE,), FIRST),
+        ("add column public.users.email", (ADDS_NOTE,), (ADDS_NAME,), LAST),
+        ("add table public.orders", (ADDS_NOTE,), (ADDS_TABLE,), LAST),
+    ],
+)
+def test_the_revision_at_fault_is_named(
+    operation: str,
+    first: tuple[Difference, ...],
+    last: tuple[Difference, ...],
+    place: Revision,
+) -> None:
+    rehearsal = a_rehearsal(
+        a_rehearsed(FIRST, changes=first),
+        a_rehearsed(LAST, changes=last),
+        drift=Drift((operation,)),
+    )
+    expected = a_finding(
+        "model-drift",
+        f"After the upgrade autogenerate would still: `{operation}`",
+        8,
+        revision=place.revision,
+        path=place.path,
+    )
+    assert ask(model_drift, a_change_set(FIRST, LAST), rehearsal) == ([expected], [])
