@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,10 +113,11 @@ def failure(make: Callable[..., Interpreter], *arguments: object, **wish: object
 
 def test_a_project_that_declares_nothing_runs_with_our_own(make, tmp_path):
     found = make(a_repository(tmp_path / "r", {"alembic.ini": ""}))
-    assert found == own_interpreter(
+    own = own_interpreter(
         "gatekeeper's own: the project has no environment that was found, and declares no "
         "dependencies"
     )
+    assert found == replace(own, is_undeclared=True)
     assert not (tmp_path / "cache").exists()
 
 
