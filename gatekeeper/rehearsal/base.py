@@ -146,7 +146,7 @@ def _make_from_models(changes: ChangeSet, base_stage: BaseStage, because: StepEr
             "models do not describe is missing from it, so production's own schema is better: "
             f"{dump_commands(stage.probe.facts)} and `project: {{bootstrap: schema.sql}}`"
         )
-    stage.ground.take(databases.each, note)
+    stage.ground.take(databases.each, note, None if because is None else describe(because))
 
 
 def create_models(stage: Stage, heads: tuple[str, ...]) -> tuple[Databases, int]:
@@ -213,7 +213,7 @@ def refuse_unfit_base(changes: ChangeSet, head: Stage, deploy: Sequence[Sequence
     if ground.is_of_models and is_missing(failed.error):
         raise ProbeError(
             f"`{failed.revision}` needs what the models of the base, from which it was made, do "
-            f"not describe: {error}",
+            f"not describe: {error}{ground.why_of_models}",
             fix=baseline_remedy(head.probe.facts),
         )
 
@@ -222,7 +222,7 @@ def _refuse_present(changes: ChangeSet, head: Stage, revision: str, name: str, e
     if head.ground.is_of_models:
         raise ProbeError(
             f"`{revision}` makes `{name}`, which the models of the base, from which it was made, "
-            f"describe already: {error}",
+            f"describe already: {error}{head.ground.why_of_models}",
             fix=f"Give the base that production has. {baseline_remedy(head.probe.facts)}",
         )
     heads = ", ".join(f"`{each}`" for each in changes.base_heads)

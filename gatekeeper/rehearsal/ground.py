@@ -69,11 +69,19 @@ class Ground:
         self._stack = stack
         self._templates: tuple[Database, ...] = ()
         self._is_of_models = False
+        self._not_from_empty: str | None = None
 
     @property
     def is_of_models(self) -> bool:
         """Whether the databases begin with what models describe."""
         return self._is_of_models
+
+    @property
+    def why_of_models(self) -> str:
+        """Why models had to make the base, to be put behind an error; empty without a reason."""
+        if self._not_from_empty is None:
+            return ""
+        return f". The history does not start from an empty database: {self._not_from_empty}"
 
     @property
     def is_bare(self) -> bool:
@@ -95,14 +103,18 @@ class Ground:
             made = [d if d.owner is not None else hand_over(d, owner) for d in made]
         return tuple(made)
 
-    def take(self, databases: Sequence[Database], note: str) -> None:
-        """Let all further databases begin as these, which models have made."""
+    def take(self, databases: Sequence[Database], note: str, because: str | None) -> None:
+        """Let all further databases begin as these, which models have made.
+
+        `because` is the error of the history that they stand for, None where it was not tried.
+        """
         made = [create_database(self.server, database) for database in databases]
         for database in made:
             self._stack.callback(drop_database, database)
         self.server.roles.join(*(database.name for database in made))
         self._templates = tuple(made)
         self._is_of_models = True
+        self._not_from_empty = because
         self.stamp = ()
         self.notes = (*self.notes, note)
 

@@ -201,7 +201,9 @@ def test_the_first_database_error_is_told(tmp_path: Path, server: Server) -> Non
             PHONE,
             {},
             "`b001` makes `users.phone`, which the models of the base, from which it was made, "
-            "describe already",
+            'describe already: migrations/versions/b001.py:12: DuplicateColumn: column "phone" of '
+            'relation "users" already exists. The history does not start from an empty database: '
+            'migrations/versions/a001.py:12: UndefinedTable: relation "users" does not exist. ',
             id="models that are ahead",
         ),
         pytest.param(
