@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gatekeeper.probe.layout import import_paths
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER
-from gatekeeper.probe.protocol import Fault, Launch, StartFailure
+from gatekeeper.probe.protocol import Fault, Interpreter, Launch, StartFailure
 
 _NAMED = 6  # variables, where any of them may be the one
 _IN_ENV = "`project: {{env: {{{entries}}}}}`"
@@ -34,19 +34,28 @@ def incomplete(failure: StartFailure, launch: Launch) -> Stop:
     return Stop(
         f"the environment of {launch.interpreter.path} is incomplete: it cannot import "
         f"`{failure.module}`",
-        _completion(launch.interpreter.made_from, package),
+        _completion(launch.interpreter, package),
     )
 
 
-def _completion(made_from: str | None, package: str) -> str:
+def _completion(interpreter: Interpreter, package: str) -> str:
+    if interpreter.is_undeclared:
+        return (
+            "Nothing says what the project depends on. Name it in `requirements.txt` or "
+            "`pyproject.toml`, or in the policy file: "
+            f"`project: {{install: pip install alembic {package} …}}`; or name the interpreter "
+            "that has it with `--python PATH`."
+        )
+    made_from = interpreter.made_from
     if made_from is None:
         return (
             "Install the project's dependencies there, or name the interpreter that has them "
             "with `--python PATH`."
         )
-    told = f"It was made from {made_from}: add the package that has `{package}` there"
+    told = f"add the package that has `{package}` there"
     if " " in made_from:  # a command, and no file
-        return f"{told}, such as ` && pip install {package}`."
+        return f"It was made from {made_from}: {told}, such as ` && pip install {package}`."
+    told = f"It has what {made_from} names: {told}"
     file = f"-r {made_from}" if made_from.endswith(".txt") else "."
     return f"{told}, or in the policy file: `project: {{install: pip install {file} {package}}}`"
 

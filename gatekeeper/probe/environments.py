@@ -106,7 +106,8 @@ def make_interpreter(
     request = request_python(files, dependencies, project, wish.python)
     own_python = platform.python_version()
     if is_python(request, own_python) and is_satisfied(files, dependencies, _own_version):
-        return own_interpreter(f"gatekeeper's own, which has all of {dependencies.path}")
+        own = own_interpreter(f"gatekeeper's own, which has all of {dependencies.path}")
+        return replace(own, made_from=_spoken(dependencies))
     return _provide(files, dependencies, project, repository, wish, environ, progress)
 
 

@@ -58,7 +58,7 @@ class Target:
 class Interpreter:
     """The Python that has the project's dependencies and how it was found.
 
-    `made_from` is the file or command whose dependencies gatekeeper installed. With
+    `made_from` is the file or command whose dependencies it has by gatekeeper. With
     `is_undeclared` nothing says what they are, and gatekeeper's own Python stands in.
     """
 

@@ -60,11 +60,12 @@ def some_facts(**fields):
 
 
 def a_launch(**fields):
-    """Return a launch of a plain project; `flask_migrate` and `made_from` may be given."""
+    """Return a launch of a plain project; what tells its interpreter may be given, too."""
     project = Project(
         ".", None, "alembic", "m", ("m/versions",), fields.pop("flask_migrate", False)
     )
-    interpreter = Interpreter(Path("python"), "found", fields.pop("made_from", None))
+    told = {name: fields.pop(name) for name in ("made_from", "is_undeclared") if name in fields}
+    interpreter = Interpreter(Path("python"), "found", **told)
     return Launch(interpreter, Path("checkout"), project, **fields)
 
 
@@ -264,11 +265,23 @@ CELERY = "the environment of python is incomplete: it cannot import `celery.sche
             {"made_from": "requirements/base.txt"},
             Stop(
                 CELERY,
-                "It was made from requirements/base.txt: add the package that has `celery` there, "
+                "It has what requirements/base.txt names: add the package that has `celery` there, "
                 "or in the policy file: "
                 "`project: {install: pip install -r requirements/base.txt celery}`",
             ),
             id="package that the requirements lack",
+        ),
+        pytest.param(
+            a_failure(Fault.MISSING_MODULE, module="celery.schedules"),
+            {"is_undeclared": True},
+            Stop(
+                CELERY,
+                "Nothing says what the project depends on. Name it in `requirements.txt` or "
+                "`pyproject.toml`, or in the policy file: "
+                "`project: {install: pip install alembic celery …}`; or name the interpreter that "
+                "has it with `--python PATH`.",
+            ),
+            id="package of a project that declares none",
         ),
         pytest.param(
             a_failure(Fault.MISSING_MODULE, module="celery.schedules"),
