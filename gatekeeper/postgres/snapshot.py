@@ -203,6 +203,7 @@ def take_snapshot(
             order = tuple(column_name for _, column_name in sorted(columns[oid]))
         comment = comments.get((catalog, oid, column))
         if roles is not None:
-            name, values = (text.replace(roles.owner.name, _OWNER) for text in (name, values))
+            name = name.replace(roles.owner.name, _OWNER)
+            values = values.replace(roles.owner.name, _OWNER)
         rows[object_type, name] = (families[family], table, values, comment, order)
     return Snapshot(rows)

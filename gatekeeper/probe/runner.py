@@ -601,13 +601,16 @@ class _Gathering:
         database: int,
         told: Mapping[str, Any],
     ) -> ProbeRun:
+        by_step: dict[int | None, list[ProbeStatement]] = {}
+        for index, statement in statements:
+            by_step.setdefault(index, []).append(statement)
         return ProbeRun(
             steps=tuple(
-                self._step(index, database, [s for of, s in statements if of == index])
+                self._step(index, database, by_step.get(index, ()))
                 for index in range(len(self._requested))
             ),
             error=protocol.read_error(self._done.get("error")),
-            environment_statements=tuple(s for index, s in statements if index is None),
+            environment_statements=tuple(by_step.get(None, ())),
             fn_calls=protocol.read(told, "fn_calls", int),
             other_dialects=protocol.read_texts(self._done, "other_dialects"),
             version_tables=protocol.read_version_tables(told),

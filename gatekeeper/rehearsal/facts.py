@@ -98,12 +98,13 @@ _WRITES_VERSION = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\b.*\bversion_
 def _version_writes(ran: ProbeRun) -> Sequence[Sequence[ProbeStatement]]:
     """Return, for each step, the statements by which Alembic wrote down that it is done."""
     found: list[list[ProbeStatement]] = [[] for _ in ran.steps]
+    numbers = {(s.revision, s.direction): n for n, s in reversed(list(enumerate(ran.steps)))}
     owner = None
     for each in reversed(ran.environment_statements):
         written = _WRITES_VERSION.match(each.sql)
         if written is not None:
             # A merge point's DELETEs and INSERTs come before the UPDATE that names the step.
-            owner = _owner(each.sql, written[1], ran.steps, owner)
+            owner = _owner(each.sql, written[1], numbers, owner)
             if owner is not None:
                 found[owner].insert(0, each)
     return found
@@ -142,15 +143,19 @@ def _has_ended(step: ProbeStep, writes: Sequence[ProbeStatement]) -> bool | None
     return not all(same) if same else None
 
 
-def _owner(sql: str, verb: str, steps: Sequence[ProbeStep], after: int | None) -> int | None:
+def _owner(
+    sql: str, verb: str, numbers: Mapping[tuple[str, Direction], int], after: int | None
+) -> int | None:
     """Return the step that Alembic writes down, `after` (that of what follows) by default."""
     names = re.findall(r"'([^']*)'", sql)
-    for index, step in enumerate(steps):
-        is_upgrade = step.direction is Direction.UPGRADE
-        verbs = ("UPDATE", "INSERT INTO") if is_upgrade else ("UPDATE", "DELETE FROM")
-        if verb in verbs and names and step.revision == names[0 if is_upgrade else -1]:
-            return index
-    return after
+    if not names:
+        return after
+    named = []
+    if verb in ("UPDATE", "INSERT INTO"):
+        named.append((names[0], Direction.UPGRADE))
+    if verb in ("UPDATE", "DELETE FROM"):
+        named.append((names[-1], Direction.DOWNGRADE))
+    return min((numbers[each] for each in named if each in numbers), default=after)
 
 
 def _bare(name: str) -> str:
