@@ -518,7 +518,7 @@ def _see_history(stage: Stage, changes: ChangeSet) -> _Seen[_Migrated]:
     if not revisions:
         databases = stage.new_databases()
     else:
-        databases, ran = run_history(stage, stage, revisions)
+        databases, ran = run_history(stage, stage, revisions, is_told=True)
         steps = tuple(step for on_one in ran.steps for step in on_one)
         if ran.failure is not None:
             raise _failed(stage, ran.failure, steps, revisions)

@@ -196,8 +196,9 @@ WRONG = {
     ),
     "a history that cannot start from empty": Wrong(
         "sync_ini",
-        "the history up to the base does not run: migrations/versions/a002_email.py:11: "
-        'UndefinedTable: relation "users" does not exist',
+        "The history does not start from an empty database: migrations/versions/a002_email.py:11: "
+        'UndefinedTable: relation "users" does not exist. Give the base that production has. The '
+        "first revisions expect a schema that something else made. Dump production's, ",
         changes={f"{V}/a001_users.py": ("    op.create_table(", "    dict and (")},
         new=("a003",),
     ),
@@ -325,7 +326,7 @@ WRONG = {
     ),
     "a seed with an error": Wrong(
         "sync_ini",
-        'syntax error at or near "user" LINE 1: INSERT INTO user VALUES (1);',
+        'syntax error at or near "user". Make it run with `psql -f` on a database like this one',
         exit=2,
         changes=policy("project:\n  seed: db/seed.sql\n")
         | {"db/seed.sql": "INSERT INTO user VALUES (1);\n"},

@@ -181,7 +181,7 @@ def _does_not_run(
     version = database.server.info.version
     said = error.diag.message_primary or str(error).strip()
     fix = (
-        "Make it run on an empty database with `psql -f`; leave out psql's meta-commands "
+        "Make it run with `psql -f` on a database like this one; leave out psql's meta-commands "
         "(lines with a backslash)."
     )
     if isinstance(error, (psycopg2.errors.FeatureNotSupported, psycopg2.errors.UndefinedFile)):

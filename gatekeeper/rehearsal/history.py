@@ -31,11 +31,16 @@ MISSING_FILE = (
 _DENIED = "42501"  # insufficient_privilege
 
 
-def run_history(made_by: Stage, run_by: Stage, revisions: Sequence[Revision]) -> History:
-    """Return databases at the end of the history; what only an administrator makes is made."""
+def run_history(
+    made_by: Stage, run_by: Stage, revisions: Sequence[Revision], is_told: bool = False
+) -> History:
+    """Return databases at the end of the history; what only an administrator makes is made.
+
+    With `is_told` its statements have their places.
+    """
     while True:
         databases = made_by.new_databases()
-        ran = run_by.run(databases, revisions, Direction.UPGRADE, observe=None)
+        ran = run_by.run(databases, revisions, Direction.UPGRADE, observe=None, is_told=is_told)
         if ran.failure is None or not _is_supplied(made_by, ran.failure):
             return databases, ran
         made_by.drop(databases)

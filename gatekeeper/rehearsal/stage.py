@@ -190,12 +190,13 @@ class Stage:
         revisions: Sequence[Revision],
         direction: Direction,
         observe: str | None = OBSERVE,
+        is_told: bool = True,
     ) -> Ran:
         """Run the revisions in this order in one go and say what could be seen.
 
-        Without `observe` no locks are, nor where a statement comes from: what only leads up to
-        the base is not judged, and one transaction around a long history holds thousands of
-        locks.
+        Without `observe` no locks are, without `is_told` not where a statement comes from: what
+        only leads up to the base is not judged, and one transaction around a long history holds
+        thousands of locks.
 
         What it saw that with stays open for the snapshot that mostly follows: a new
         connection knows nothing of the catalog, which costs more than to read it.
@@ -205,9 +206,7 @@ class Stage:
             stack.callback(self._close)
             looks = [self._look(database) for database in databases.each]
             requested = [RequestedStep(r.revision, direction) for r in revisions]
-            answer = self.probe.run(
-                databases.target, requested, observe, is_told=observe is not None
-            )
+            answer = self.probe.run(databases.target, requested, observe, is_told=is_told)
             answers = answer.each
             ran_well = (s for a in answers for p in a.steps for s in p.statements if not s.failed)
             self.server.claim(s.sql for s in ran_well)

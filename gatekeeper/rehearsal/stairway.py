@@ -221,7 +221,7 @@ def _rebuild(stage: Stage, applied: set[str], history: Sequence[Revision]) -> Li
     databases = stage.new_databases()
     chosen = [r for r in history if r.revision in applied]
     if chosen:
-        ran = stage.run(databases, chosen, Direction.UPGRADE, observe=None)
+        ran = stage.run(databases, chosen, Direction.UPGRADE, observe=None, is_told=False)
         if ran.failure is not None:
             raise ProbeError(
                 f"the history does not run on an empty database: {describe(ran.failure)}"
