@@ -16,12 +16,14 @@ from pathlib import Path
 
 from gatekeeper.signals import held_back
 
+PREFIX = "gatekeeper-"
+
 
 @contextlib.contextmanager
 def open_run_directory(
     prefix: str, root: Path | None = None, owner: tuple[int, int] | None = None
 ) -> Iterator[Path]:
-    """Yield a new directory that is gone when the block ends.
+    """Yield a new directory that is gone when the block ends; its name begins with `PREFIX`.
 
     `owner` is the user and group it is given to, which only root can do; None keeps it
     ours. `root` is where it is made, the system's temporary directory by default. What
@@ -42,6 +44,16 @@ def open_run_directory(
         with held_back():
             shutil.rmtree(directory, ignore_errors=True)
             os.close(lock)
+
+
+def is_run_directory(path: Path) -> bool:
+    """Whether a run that is alive, this one or another, keeps its files there."""
+    if not path.name.startswith(PREFIX) or path.is_symlink() or not path.is_dir():
+        return False
+    lock = _lock(path)
+    if lock is not None:
+        os.close(lock)
+    return lock is None
 
 
 def _sweep(root: Path, prefix: str, owners: set[int]) -> None:

@@ -137,7 +137,7 @@ def open_sandbox(
                 command = _as_account(account, (*read, checkout))
                 # An environment of our own in the repository may run the server.
                 used = (*read, checkout, private.resolve(), Path(sys.prefix).resolve())
-                for path, kept in around_needed(hidden, used):
+                for path, kept in around_needed(hidden, used, account.uid):
                     stack.enter_context(keep_closed(path, account.uid, kept))
             private.chmod(0o755)
             for name in PRIVATE:

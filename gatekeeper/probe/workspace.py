@@ -14,6 +14,7 @@ import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from gatekeeper.directories import is_run_directory
 from gatekeeper.errors import ProbeError
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -58,12 +59,13 @@ def without_needed(folders: Collection[Path], needed: Collection[Path]) -> tuple
 
 
 def around_needed(
-    folders: Collection[Path], needed: Collection[Path]
+    folders: Collection[Path], needed: Collection[Path], uid: int
 ) -> Iterator[tuple[Path, int]]:
     """Yield what to close of folders, with the rights that others keep on it.
 
     A folder in which something needed lies can be passed through and not be listed; what
-    else lies in it is closed.
+    else lies in it is closed, but for what is the account's own and what runs of gatekeeper
+    are using: where the runner's temporary folder is the system's, that of another probe.
     """
     for folder in folders:
         below = [path for path in needed if path.is_relative_to(folder)]
@@ -75,9 +77,17 @@ def around_needed(
             yield folder, PASSING
             ways = {path.relative_to(folder).parts[0] for path in below}
             for place in sorted(folder.iterdir()):
-                mode = place.lstat().st_mode
-                if place.name not in ways and (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                if place.name not in ways and _is_to_close(place, uid):
                     yield place, 0
+
+
+def _is_to_close(place: Path, uid: int) -> bool:
+    try:
+        status = place.lstat()
+    except FileNotFoundError:  # others work in a temporary folder as well
+        return False
+    has_content = stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)
+    return has_content and status.st_uid != uid and not is_run_directory(place)
 
 
 @contextlib.contextmanager
@@ -87,10 +97,13 @@ def keep_closed(path: Path, uid: int, kept: int = 0) -> Iterator[None]:
     For plain Docker, where nothing can be hidden. `kept` are the rights that others keep.
     The former mode comes back once no other run needs it closed: each holds a lock on it
     that also ends with a killed one. What a killed run leaves behind keeps out others,
-    never the owner.
+    never the owner. What is gone needs no closing.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
     except OSError as error:
         raise _cannot_close(path, str(error.strerror)) from error
     try:

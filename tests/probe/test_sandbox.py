@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import Interrupted, ProbeError
 from gatekeeper.probe import sandbox
 from gatekeeper.probe.sandbox import Account, Sandbox, open_sandbox
@@ -308,6 +309,33 @@ def test_a_cache_in_the_temporary_folder_of_the_runner_is_all_that_is_seen_of_it
     assert seen.pop(names[0]) == listed
     assert seen == dict.fromkeys(names[1:-1], HIDDEN[confinement])
     assert modes_below(temporary) == before
+
+
+@as_root
+@pytest.mark.timeout(30)
+def test_two_at_once_where_the_temporary_folders_of_runner_and_system_are_one(
+    open_folder, workspace, monkeypatch
+):
+    """As in a job on a machine of one's own: neither waits for what the other keeps open."""
+    monkeypatch.setattr(sandbox, "has_namespaces", lambda: False)
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
+    environ = {**os.environ, "RUNNER_TEMP": str(open_folder)}
+    (open_folder / "credentials").write_text("secret")
+    (open_folder / "own").write_text("of the account")
+    os.chown(open_folder / "own", NOBODY.uid, NOBODY.gid)
+    python = Path("/usr/bin/python3")
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(open_run_directory("gatekeeper-run-"))
+        run.chmod(0o711)
+        boxes = [
+            stack.enter_context(open_sandbox(python, a_copy(run / name), workspace, environ, {}))
+            for name in ("head", "base")
+        ]
+        for box in boxes:
+            assert run_in(box, "ls", box.private).stdout.split() == ["files", "home", "tmp"]
+            assert run_in(box, "cat", open_folder / "own").stdout == "of the account"
+            closed = run_in(box, "cat", open_folder / "credentials", check=False)
+            assert "Permission denied" in closed.stderr
 
 
 def modes_below(folder: Path) -> dict[Path, int]:
