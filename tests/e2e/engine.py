@@ -51,6 +51,13 @@ def postgres_server() -> Iterator[str]:
         docker("rm", "--force", name, check=False)
 
 
+def remove_containers(prefix: str) -> None:
+    """Remove the containers whose names begin so, such as those that a killed run left."""
+    found = docker("ps", "--all", "--quiet", "--filter", f"name=^{prefix}").stdout.split()
+    if found:
+        docker("rm", "--force", *found)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

