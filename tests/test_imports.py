@@ -37,6 +37,9 @@ ALLOWED = {
     # A plan is a page like a report, with the same words.
     "release": GROUND_FLOOR | {"git", "rehearsal", "postgres", "probe", "revisions", "reporters"},
     "request": set(),
+    # A release is carried out by the project's own code, on the ground of a rehearsal.
+    "deploy": GROUND_FLOOR
+    | {"git", "policy", "rehearsal", "postgres", "probe", "revisions", "reporters", "release"},
 }
 # The story in three parts: how the project is run, the rehearsals, all of it.
 ALLOWED["preparing"] = ALLOWED["rehearsal"] | {"request", "policy", "rehearsal"}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Iterator, KeysView, Mapping
@@ -98,6 +99,22 @@ class Snapshot:
         """
         return Objects(self.rows)
 
+    def without_owners(self) -> Snapshot:
+        """Return it without owners and privileges, which are others on another server."""
+        rows = {key: _without(row, ("owner", "privileges")) for key, row in self.rows.items()}
+        return Snapshot(rows)
+
+    @functools.cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        """A digest of each object, owners and privileges apart: `table public.users` → hex.
+
+        Those of servers of one major version can be compared.
+        """
+        return {
+            " ".join(key): hashlib.sha256(repr(row[1:]).encode()).hexdigest()[:16]
+            for key, row in sorted(self.without_owners().rows.items())
+        }
+
     @functools.cached_property
     def relations(self) -> frozenset[str]:
         """The qualified names of all tables, views, indexes and sequences."""
@@ -155,6 +172,17 @@ class Snapshot:
 
     def _table(self, name: str) -> Mapping[str, str]:
         return self.objects.get(("table", name)) or self.objects["foreign table", name]
+
+
+def _without(row: Row, attributes: tuple[str, ...]) -> Row:
+    family, table, values, comment, columns = row
+    if not any(attribute in family.attributes for attribute in attributes):
+        return row
+    kept = [
+        None if attribute in attributes else value
+        for attribute, value in zip(family.attributes, json.loads(values), strict=True)
+    ]
+    return family, table, json.dumps(kept), comment, columns
 
 
 def is_index_constraint(attributes: Mapping[str, str]) -> bool:

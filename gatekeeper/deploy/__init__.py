@@ -1,0 +1,1 @@
+"""The runbook: a release is carried out on a database that people depend on, step by step."""
