@@ -6,6 +6,7 @@ It needs Pythons and packages that a machine may not have, so it runs only where
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,10 +42,19 @@ def combination(request: pytest.FixtureRequest) -> Combination:
 @pytest.fixture(scope="session")
 def python(combination: Combination) -> Path:
     """The interpreter of the combination's environment."""
+    found = _find_python(combination)
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@functools.cache  # to look for one that cannot be had takes as long as a test
+def _find_python(combination: Combination) -> Path | str:
+    """Return the interpreter, or why there is none."""
     try:
         return make_environment(combination)
     except ProbeError as error:
-        pytest.skip(f"this machine has no Python {combination.python}: {error.what}")
+        return f"this machine has no Python {combination.python}: {error.what}"
 
 
 @pytest.fixture(scope="session")

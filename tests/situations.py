@@ -62,7 +62,7 @@ VERSIONS = re.compile(r"PYTHON \(Python [^)]+\): given")
 # How a parameter is written depends on the driver and on SQLAlchemy.
 PARAMETER = re.compile(r"(%\(\w+\)s|%s|\$\d+)(::\w+)?")
 # So does whether the driver of the project's URL is installed: test_runner.py has that note.
-OTHER_DRIVER = re.compile(r"\w+, the driver that the project names, is not installed")
+OTHER_DRIVER = re.compile(r"(\[\w+\] )?\w+, the driver that the project names, is not installed")
 
 Answer = Mapping[str, Any]
 
