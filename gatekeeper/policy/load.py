@@ -15,8 +15,10 @@ from gatekeeper.policy.model import (
     BackupMode,
     CheckSetting,
     Environment,
+    ErrorCounter,
     HealthProbe,
     Maintenance,
+    Notification,
     OnFailure,
     Override,
     Policy,
@@ -27,6 +29,9 @@ from gatekeeper.policy.schema import suggestion, validate
 from gatekeeper.policy.shipped import POLICIES, read_shipped
 
 FILE_NAME = ".gatekeeper.yml"
+
+# Where nobody wants a program to decide alone what is done about a failure.
+_PRODUCTION = "production"
 
 # Takes a file's path and where it is asked for; returns what tells it from others, and its
 # content.
@@ -208,7 +213,7 @@ def _build(data: Mapping[str, Any], project_places: Mapping[str, str]) -> Policy
             for entry in data["attestations"]
         ),
         project=_project(data["project"], project_places),
-        environments={name: _environment(e) for name, e in data["environments"].items()},
+        environments={name: _environment(name, e) for name, e in data["environments"].items()},
     )
 
 
@@ -256,21 +261,31 @@ def _as_text(value: str | int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _environment(data: Mapping[str, Any]) -> Environment:
-    watch = data.get("watch")
+def _environment(name: str, data: Mapping[str, Any]) -> Environment:
     maintenance = data.get("maintenance")
+    otherwise = OnFailure.STOP if name.lower() == _PRODUCTION else OnFailure.AUTO
     return Environment(
         backup=_backup(data.get("backup", "required")),
-        on_failure=OnFailure(data.get("on_failure", "auto")),
+        on_failure=OnFailure(data.get("on_failure", otherwise)),
+        differences_accepted=data.get("differences") == "accepted",
+        lock_timeout_seconds=data.get("lock_timeout_seconds", Environment.lock_timeout_seconds),
+        lock_attempts=data.get("lock_attempts", Environment.lock_attempts),
         smoke_test=tuple(data.get("smoke_test", ())),
         health=tuple(HealthProbe(h["url"], h.get("status", 200)) for h in data.get("health", ())),
-        watch=watch and Watch(watch["minutes"], watch.get("lock_wait_seconds", 30)),
+        watch=_watch(data["watch"]) if "watch" in data else None,
         maintenance=maintenance and Maintenance(maintenance["on"], maintenance["off"]),
         row_counts=tuple(data.get("row_counts", ())),
+        notify=tuple(Notification(**entry) for entry in data.get("notify", ())),
     )
 
 
-def _backup(data: str | Mapping[str, str]) -> Backup:
+def _watch(data: Mapping[str, Any]) -> Watch:
+    errors = tuple(ErrorCounter(**entry) for entry in data.get("errors", ()))
+    return Watch(**{**data, "errors": errors})
+
+
+def _backup(data: str | Mapping[str, Any]) -> Backup:
     if isinstance(data, str):
         return Backup(BackupMode(data))
-    return Backup(BackupMode.COMMAND, data["command"])
+    mode = BackupMode.COMMAND if "command" in data else BackupMode.REQUIRED
+    return Backup(mode, **data)

@@ -62,10 +62,16 @@ class BackupMode(enum.Enum):
 
 @dataclass(frozen=True)
 class Backup:
-    """How a target is backed up; `command` is set in the mode of that name only."""
+    """How a target is backed up; `command` is set in the mode of that name only.
+
+    With several `jobs` the dump is a folder. Of a database above `largest_gb` (any size where
+    it is None) nothing is restored: a restored copy is given.
+    """
 
     mode: BackupMode = BackupMode.REQUIRED
     command: str | None = None
+    jobs: int = 1
+    largest_gb: int | None = None
 
 
 class OnFailure(enum.Enum):
@@ -86,11 +92,39 @@ class HealthProbe:
 
 
 @dataclass(frozen=True)
+class ErrorCounter:
+    """What answers with the number of errors so far: exactly one of `command` and `url`.
+
+    More than `most` new ones are too many.
+    """
+
+    most: int
+    command: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
 class Watch:
-    """How long a target is watched after a deploy, and which lock wait is too long."""
+    """How long a target is watched after a deploy, and what is not borne meanwhile."""
 
     minutes: int
-    lock_wait_seconds: int
+    lock_wait_seconds: int = 30
+    query_seconds: int = 60
+    connections_percent: int = 90
+    replication_lag_seconds: int = 30
+    errors: tuple[ErrorCounter, ...] = ()
+
+
+@dataclass(frozen=True)
+class Notification:
+    """Who gets a deploy's record: a command, an address, or the address in a variable.
+
+    Exactly one of the three is set. An address of a chat is a secret: it is in a variable.
+    """
+
+    command: str | None = None
+    url: str | None = None
+    variable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,15 +137,23 @@ class Maintenance:
 
 @dataclass(frozen=True)
 class Environment:
-    """A place that releases are deployed to."""
+    """A place that releases are deployed to.
+
+    `differences_accepted` lets a target differ from what a release was rehearsed from. The
+    upgrade waits `lock_timeout_seconds` for a lock, and is tried `lock_attempts` times.
+    """
 
     backup: Backup = Backup()
     on_failure: OnFailure = OnFailure.AUTO
+    differences_accepted: bool = False
+    lock_timeout_seconds: int = 5
+    lock_attempts: int = 10
     smoke_test: tuple[str, ...] = ()
     health: tuple[HealthProbe, ...] = ()
     watch: Watch | None = None
     maintenance: Maintenance | None = None
     row_counts: tuple[str, ...] = ()
+    notify: tuple[Notification, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -111,9 +111,9 @@ def _config_error(document: Document, error: jsonschema.ValidationError) -> tupl
         case "oneOf":
             keys = [branch["required"][0] for branch in rule]
             given = [key for key in keys if key in value]
-            what = (
-                f"`{key_path(path)}` has {' and '.join(f'`{k}`' for k in given) or 'no selector'}."
-            )
+            what = f"`{key_path(path)}` is incomplete."
+            if given:
+                what = f"`{key_path(path)}` has {' and '.join(f'`{key}`' for key in given)}."
             fix = f"Give exactly one of {', '.join(f'`{key}`' for key in keys)}."
         case "minimum":
             fix = f"Allowed: {rule} or more."

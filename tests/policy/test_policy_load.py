@@ -19,8 +19,10 @@ from gatekeeper.policy.model import (
     BackupMode,
     CheckSetting,
     Environment,
+    ErrorCounter,
     HealthProbe,
     Maintenance,
+    Notification,
     OnFailure,
     Override,
     Policy,
@@ -216,9 +218,25 @@ environments:
     watch: {minutes: 15}
     maintenance: {on: turn on, off: turn off}
     row_counts: [users, payments]
+    notify: [{command: ./tell}, {url: "https://a/b"}, {variable: CHAT_WEBHOOK_URL}]
   production:
     backup: {command: make backup}
-    watch: {minutes: 30, lock_wait_seconds: 5}
+    differences: accepted
+    lock_timeout_seconds: 2
+    lock_attempts: 30
+    watch:
+      minutes: 30
+      lock_wait_seconds: 5
+      query_seconds: 10
+      connections_percent: 80
+      replication_lag_seconds: 15
+      errors: [{command: ./errors, most: 0}, {url: "https://a/errors", most: 5}]
+  large:
+    backup: {jobs: 4, largest_gb: 50}
+    differences: refused
+    on_failure: auto
+  given:
+    backup: {command: make snapshot, largest_gb: 1}
   preview: {}
 """,
     )
@@ -274,10 +292,32 @@ environments:
                 watch=Watch(15, 30),
                 maintenance=Maintenance("turn on", "turn off"),
                 row_counts=("users", "payments"),
+                notify=(
+                    Notification(command="./tell"),
+                    Notification(url="https://a/b"),
+                    Notification(variable="CHAT_WEBHOOK_URL"),
+                ),
             ),
             "production": Environment(
-                backup=Backup(BackupMode.COMMAND, "make backup"), watch=Watch(30, 5)
+                backup=Backup(BackupMode.COMMAND, "make backup"),
+                on_failure=OnFailure.STOP,
+                differences_accepted=True,
+                lock_timeout_seconds=2,
+                lock_attempts=30,
+                watch=Watch(
+                    30,
+                    5,
+                    query_seconds=10,
+                    connections_percent=80,
+                    replication_lag_seconds=15,
+                    errors=(
+                        ErrorCounter(0, command="./errors"),
+                        ErrorCounter(5, url="https://a/errors"),
+                    ),
+                ),
             ),
+            "large": Environment(backup=Backup(jobs=4, largest_gb=50)),
+            "given": Environment(backup=Backup(BackupMode.COMMAND, "make snapshot", 1, 1)),
             "preview": Environment(),
         },
     )
@@ -326,9 +366,26 @@ environments: {staging: {backup: required}, production: {}}
         project=ProjectSettings(python="3.12", role="restricted", env={"X": "1", "Y": "3"}),
         environments={
             "staging": Environment(row_counts=("t",)),
-            "production": Environment(),
+            "production": Environment(on_failure=OnFailure.STOP),
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("staging: {}", OnFailure.AUTO),
+        ("pre-production: {}", OnFailure.AUTO),
+        ("production: {on_failure: auto}", OnFailure.AUTO),
+        ("production: {}", OnFailure.STOP),
+        ("Production: {}", OnFailure.STOP),
+    ],
+)
+def test_a_failure_in_production_is_left_to_a_person(
+    tmp_path: Path, text: str, expected: OnFailure
+) -> None:
+    (environment,) = load(tmp_path, f"environments: {{{text}}}").environments.values()
+    assert environment.on_failure is expected
 
 
 def test_a_project_may_extend_a_file_of_its_repository(tmp_path: Path) -> None:
@@ -455,7 +512,7 @@ def test_variables_for_the_project_are_not_shown() -> None:
         pytest.param(
             "overrides:\n- checks: {not-atomic: off}\n",
             2,
-            "`overrides[0]` has no selector.\nGive exactly one of `paths`, `revisions`, `before`.",
+            "`overrides[0]` is incomplete.\nGive exactly one of `paths`, `revisions`, `before`.",
             id="an override of nothing",
         ),
         pytest.param(
@@ -559,6 +616,48 @@ def test_variables_for_the_project_are_not_shown() -> None:
             id="a backup",
         ),
         pytest.param(
+            "environments:\n  staging:\n    backup: {comand: make backup}\n",
+            3,
+            "`environments.staging.backup.comand` is not known.\n"
+            "Allowed: `command`, `jobs`, `largest_gb`. Did you mean `command`?",
+            id="a key of a backup",
+        ),
+        pytest.param(
+            "environments:\n  staging:\n    backup: {command: make backup, jobs: 4}\n",
+            3,
+            "`environments.staging.backup.jobs` is not known.\nAllowed: `command`, `largest_gb`.",
+            id="jobs of a command",
+        ),
+        pytest.param(
+            "environments:\n  staging:\n    differences: accept\n",
+            3,
+            "`environments.staging.differences` is `accept`.\n"
+            "Allowed: `refused`, `accepted`. Did you mean `accepted`?",
+            id="differences",
+        ),
+        pytest.param(
+            "environments:\n  staging:\n    watch: {minutes: 5, errors: [{most: 5}]}\n",
+            3,
+            "`environments.staging.watch.errors[0]` is incomplete.\n"
+            "Give exactly one of `command`, `url`.",
+            id="a counter of nothing",
+        ),
+        pytest.param(
+            "environments:\n  staging:\n    notify: [{command: a, url: 'https://a/'}]\n",
+            3,
+            "`environments.staging.notify[0]` has `command` and `url`.\n"
+            "Give exactly one of `command`, `url`, `variable`.",
+            id="a notification of two kinds",
+        ),
+        pytest.param(
+            "environments:\n  staging:\n    notify: [{variable: 'https://a/'}]\n",
+            3,
+            "`environments.staging.notify[0].variable` is `https://a/`.\n"
+            "Allowed: letters, digits and underscores, not beginning with a digit:"
+            " the environment variable that holds an address nobody else may know.",
+            id="an address where a variable is asked for",
+        ),
+        pytest.param(
             "environments:\n  staging:\n    watch: {minutes: 0}\n",
             3,
             "`environments.staging.watch.minutes` is `0`.\nAllowed: 1 or more.",
@@ -580,8 +679,9 @@ def test_variables_for_the_project_are_not_shown() -> None:
             "environments:\n  staging:\n    smoke_tests: [pytest]\n",
             3,
             "`environments.staging.smoke_tests` is not known.\n"
-            "Allowed: `backup`, `on_failure`, `smoke_test`, `health`, `watch`, `maintenance`,"
-            " `row_counts`. Did you mean `smoke_test`?",
+            "Allowed: `backup`, `on_failure`, `differences`, `lock_timeout_seconds`,"
+            " `lock_attempts`, `smoke_test`, `health`, `watch`, `maintenance`,"
+            " `row_counts`, `notify`. Did you mean `smoke_test`?",
             id="a key of an environment",
         ),
         pytest.param(
