@@ -580,12 +580,16 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Attestation:
-    """A line of the checklist that only a person can tick."""
+    """A line of the checklist that only a person can tick.
+
+    One `of_release` is not asked of each change, but once, of the release that is deployed.
+    """
 
     id: str
     title: str
     required_for: tuple[str, ...]
     ticked: bool = False
+    of_release: bool = False
 
 
 @dataclass(frozen=True)

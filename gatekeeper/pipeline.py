@@ -89,6 +89,9 @@ def check(request: Request, surroundings: Surroundings) -> Report:
     ]
     changes = merge_changes(histories)
     of_policy, policy = _compare_policy(request, repository, changes, policy_file, policy)
+    if request.since is None:
+        asked = tuple(a for a in policy.attestations if not a.of_release)
+        policy = replace(policy, attestations=asked)
     report = judge(
         (*merge_runs(histories, runs), of_policy),
         policy,

@@ -11,7 +11,7 @@ from gatekeeper.errors import ConfigError
 from gatekeeper.model import Report, Severity, Status, Verdict
 from gatekeeper.preparing import copy_files
 from gatekeeper.probe.hook import read_hook
-from gatekeeper.request import Request, Surroundings
+from gatekeeper.request import Request, Since, Surroundings
 from tests.build_git import GitRepository, a_repository
 from tests.live import NOW, Files, a_table, live_project, live_revision, make_change
 
@@ -226,3 +226,18 @@ def test_a_cache_that_came_with_the_checkout_is_refused(tmp_path: Path, is_linke
     assert caught.value.what == (
         f"the repository has `{tracked}` where made environments are to be kept"
     )
+
+
+ASKED = """\
+attestations:
+  - {id: manual-read, title: Manual read}
+  - {id: team-notified, title: Team told, required_for: [staging], asked: release}
+"""
+
+
+def test_what_is_asked_of_a_release_is_asked_of_no_change(tmp_path: Path) -> None:
+    root = changed(tmp_path, {POLICY: ASKED}, {})
+    assert [a.id for a in lint(root).attestations] == ["manual-read"]
+    of_release = [a.id for a in lint(root, since=Since("main")).attestations]
+    assert of_release[-1] == "manual-read"
+    assert "team-notified" in of_release

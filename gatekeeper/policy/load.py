@@ -209,7 +209,12 @@ def _build(data: Mapping[str, Any], project_places: Mapping[str, str]) -> Policy
         overrides=tuple(_override(entry) for entry in data["overrides"]),
         postgres=None if postgres is None else str(postgres),
         attestations=tuple(
-            Attestation(entry["id"], entry["title"], tuple(entry.get("required_for", ())))
+            Attestation(
+                entry["id"],
+                entry["title"],
+                tuple(entry.get("required_for", ())),
+                of_release=entry.get("asked") == "release",
+            )
             for entry in data["attestations"]
         ),
         project=_project(data["project"], project_places),

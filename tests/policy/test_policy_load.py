@@ -85,7 +85,25 @@ def test_recommended_warns_where_a_change_works_but_may_hurt() -> None:
 
 def test_strict_makes_everything_an_error(tmp_path: Path) -> None:
     strict = load(tmp_path, "extends: strict")
-    assert strict == Policy(checks={check_id: setting("error") for check_id in BY_ID})
+    assert strict == Policy(
+        checks={check_id: setting("error") for check_id in BY_ID},
+        attestations=RECOMMENDED.attestations,
+    )
+
+
+def test_what_ships_asks_people_of_production_and_of_no_change() -> None:
+    asked = {(a.required_for, a.of_release) for a in RECOMMENDED.attestations}
+    assert asked == {(("production",), True)}
+
+
+def test_a_file_takes_an_attestation_that_ships_for_another_place(tmp_path: Path) -> None:
+    line = "{id: team-notified, title: Team told, required_for: [staging], asked: release}"
+    policy = load(tmp_path, f"attestations: [{line}]")
+    there = {a.id: a for a in policy.attestations}
+    assert there["team-notified"] == Attestation(
+        "team-notified", "Team told", ("staging",), of_release=True
+    )
+    assert list(there) == [a.id for a in RECOMMENDED.attestations]
 
 
 def test_the_published_schema_is_one_and_takes_what_ships() -> None:
@@ -193,7 +211,8 @@ overrides:
     checks: {model-drift: off}
 attestations:
   - {id: backup-verified, title: Database backup completed, required_for: [staging, production]}
-  - {id: team-notified, title: Team notified}
+  - {id: docs-read, title: Manual read, asked: change}
+  - {id: data-team-asked, title: Data team asked, required_for: [staging], asked: release}
 project:
   python: 3.10
   install: pip install -r requirements.txt
@@ -255,8 +274,10 @@ environments:
         ),
         postgres="16",
         attestations=(
+            *RECOMMENDED.attestations,
             Attestation("backup-verified", "Database backup completed", ("staging", "production")),
-            Attestation("team-notified", "Team notified", ()),
+            Attestation("docs-read", "Manual read", ()),
+            Attestation("data-team-asked", "Data team asked", ("staging",), of_release=True),
         ),
         project=ProjectSettings(
             python="3.10",
@@ -359,6 +380,7 @@ environments: {staging: {backup: required}, production: {}}
         ),
         postgres="15",
         attestations=(
+            *RECOMMENDED.attestations,
             Attestation("a", "Better", ()),
             Attestation("b", "B", ()),
             Attestation("c", "C", ()),
