@@ -1,15 +1,16 @@
-"""The checklist comment on GitHub. The only module that knows PyGithub.
+"""What we ask of GitHub, and the checklist comment. The only module that knows PyGithub.
 
 Reading and editing may be repeated; creating may not, for an answer that got lost does not
-mean that no comment was made. So there are two clients with two ways to try again, and
-after a creation of unknown outcome the comment is looked for before it is made once more.
+mean that nothing was made. So there are two clients with two ways to try again, and after
+a creation of unknown outcome what was made is looked for before it is made once more.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from github import Auth, Github, GithubException, GithubRetry
@@ -26,6 +27,8 @@ LONGEST_WAIT_SECONDS = 90
 # What comments made with the job's own token are signed with. A person's login holds no
 # brackets, so nobody can be called that.
 ACTIONS_BOT = "github-actions[bot]"
+
+T = TypeVar("T")
 
 _VIEWER = "query { viewer { databaseId } }"
 
@@ -49,11 +52,30 @@ class Comment:
 
 @dataclass(frozen=True)
 class Client:
-    """One repository's comments, as the owner of the token sees them."""
+    """One repository, as the owner of the token sees it."""
 
     repository: str
     repeating: Github = field(repr=False)
     careful: Github = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is asked of GitHub, for the sentence on why it was not to be had.
+
+    `permission` is what the job has to be given for it, `fix` what helps where GitHub fails.
+    """
+
+    name: str
+    permission: str
+    fix: str
+
+
+_COMMENT = Subject(
+    "comment",
+    "pull-requests: write",
+    "The report is in the job summary. Run the job again to post it.",
+)
 
 
 def open_client(
@@ -97,6 +119,44 @@ def open_client(
     )
 
 
+def read(
+    client: Client, subject: Subject, path: str, parameters: Mapping[str, Any] | None = None
+) -> Any:
+    """Return what lies at a path of the repository, None where nothing does."""
+    try:
+        return _send(client.repeating, client, "GET", path, parameters=dict(parameters or {}))
+    except GithubException as error:
+        if error.status == 404:
+            return None
+        raise _publish_error(client, error, subject) from error
+    except requests.RequestException as error:
+        raise _publish_error(client, error, subject) from error
+
+
+def edit(client: Client, subject: Subject, path: str, fields: Mapping[str, Any]) -> Any:
+    """Change these fields of what lies at a path of the repository, and no other."""
+    try:
+        return _send(client.repeating, client, "PATCH", path, input=dict(fields))
+    except (GithubException, requests.RequestException) as error:
+        raise _publish_error(client, error, subject) from error
+
+
+def create(
+    client: Client,
+    subject: Subject,
+    path: str,
+    fields: Mapping[str, Any],
+    find: Callable[[], Any | None],
+) -> Any:
+    """Make something once; `find` looks for it where GitHub's answer was lost."""
+    try:
+        return _create_once(
+            lambda: _send(client.careful, client, "POST", path, input=dict(fields)), find
+        )
+    except (GithubException, requests.RequestException) as error:
+        raise _publish_error(client, error, subject) from error
+
+
 def marker(comment_id: str) -> str:
     """Return the first line of every comment of ours, invisible on GitHub."""
     return f"<!-- gatekeeper:{comment_id} -->"
@@ -107,7 +167,7 @@ def find_comment(client: Client, number: int, comment_id: str) -> str | None:
     try:
         comment = _find(client, number, comment_id)
     except (GithubException, requests.RequestException) as error:
-        raise _publish_error(client, error) from error
+        raise _publish_error(client, error, _COMMENT) from error
     return None if comment is None else comment.body
 
 
@@ -126,7 +186,7 @@ def upsert_comment(
     except (GithubException, requests.RequestException) as error:
         if isinstance(error, GithubException) and _is_read_only(error):
             return Comment(CommentState.PENDING, reason="the token may not write comments")
-        raise _publish_error(client, error) from error
+        raise _publish_error(client, error, _COMMENT) from error
 
 
 def _upsert(client: Client, number: int, body: str, comment_id: str, may_create: bool) -> Comment:
@@ -134,15 +194,11 @@ def _upsert(client: Client, number: int, body: str, comment_id: str, may_create:
     if comment is None:
         if not may_create:
             return Comment(CommentState.NOT_WANTED)
-        try:
-            return Comment(CommentState.CREATED, _create(client, number, body).html_url)
-        except (GithubException, requests.RequestException) as error:
-            if isinstance(error, GithubException) and error.status < 500:
-                raise
-            comment = _find(client, number, comment_id)
-            if comment is None:
-                return Comment(CommentState.CREATED, _create(client, number, body).html_url)
-            return Comment(CommentState.CREATED, comment.html_url)
+        made = _create_once(
+            lambda: _issue(client.careful, client.repository, number).create_comment(body),
+            lambda: _find(client, number, comment_id),
+        )
+        return Comment(CommentState.CREATED, made.html_url)
     if _same(comment.body, body):
         return Comment(CommentState.UNCHANGED, comment.html_url)
     comment.edit(body)
@@ -153,8 +209,20 @@ def _issue(github: Github, repository: str, number: int) -> Issue:
     return github.get_repo(repository).get_issue(number)
 
 
-def _create(client: Client, number: int, body: str) -> IssueComment:
-    return _issue(client.careful, client.repository, number).create_comment(body)
+def _create_once(make: Callable[[], T], find: Callable[[], T | None]) -> T:
+    """Return what was made, or found where it is not known whether it was."""
+    try:
+        return make()
+    except (GithubException, requests.RequestException) as error:
+        if isinstance(error, GithubException) and error.status < 500:
+            raise
+        found = find()
+        return make() if found is None else found
+
+
+def _send(github: Github, client: Client, method: str, path: str, **request: Any) -> Any:
+    url = f"/repos/{client.repository}/{path}"
+    return github.requester.requestJsonAndCheck(method, url, **request)[1]
 
 
 def _find(client: Client, number: int, comment_id: str) -> IssueComment | None:
@@ -214,19 +282,16 @@ def _message(error: GithubException) -> str:
 
 
 def _publish_error(
-    client: Client, error: GithubException | requests.RequestException
+    client: Client, error: GithubException | requests.RequestException, subject: Subject
 ) -> PublishError:
-    where = f"comment on {client.repository}"
+    where = f"{subject.name} on {client.repository}"
     if isinstance(error, requests.RequestException):
         return PublishError(
-            f"GitHub did not answer ({type(error).__name__})",
-            where=where,
-            fix="The report is in the job summary. Run the job again to post it.",
+            f"GitHub did not answer ({type(error).__name__})", where=where, fix=subject.fix
         )
     said = _message(error)
     what = f"GitHub answered {error.status}" + (f": {said}" if said else "")
-    if error.status in (401, 404):
-        fix = "Give the job `permissions: {pull-requests: write}`, or the input `github-token`."
-    else:
-        fix = "The report is in the job summary. Run the job again to post it."
+    fix = subject.fix
+    if error.status in (401, 404) or _is_read_only(error):
+        fix = f"Give the job `permissions: {{{subject.permission}}}`, or the input `github-token`."
     return PublishError(what, where=where, fix=fix)

@@ -20,6 +20,10 @@ HERE = Path(__file__).parent
 OPERATIONS = {
     "/repos/{owner}/{repo}/issues/{issue_number}/comments": ("get", "post"),
     "/repos/{owner}/{repo}/issues/comments/{comment_id}": ("patch",),
+    "/repos/{owner}/{repo}/deployments": ("get", "post"),
+    "/repos/{owner}/{repo}/deployments/{deployment_id}/statuses": ("get", "post"),
+    "/repos/{owner}/{repo}/releases/tags/{tag}": ("get",),
+    "/repos/{owner}/{repo}/releases/{release_id}": ("patch",),
     "/user": ("get",),
 }
 
@@ -32,6 +36,7 @@ EVENTS = {
     "push_new_branch": ("push", {"ref": "refs/heads/master", "created": True}),
     "push_tag": ("push", {"created": True, "ref": "refs/tags/simple-tag"}),
     "push_deleted": ("push", {"deleted": True}),
+    "release_published": ("release", {"action": "published"}),
     "merge_group": ("merge_group", {"action": "checks_requested"}),
     "workflow_dispatch": ("workflow_dispatch", {"ref": "refs/heads/main"}),
     "workflow_run": ("workflow_run", {"action": "completed"}),

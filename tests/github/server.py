@@ -1,4 +1,6 @@
-"""A small GitHub that keeps comments and holds every exchange against GitHub's OpenAPI.
+"""A small GitHub that keeps comments, deployments and releases.
+
+It holds every exchange against GitHub's OpenAPI.
 
 What a request or an answer has wrong is kept in `violations`; the fixture asserts that
 there is none. GraphQL is not in the OpenAPI description: the one query is answered as is.
@@ -15,12 +17,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from jsonschema import Draft4Validator
 
 OPENAPI = json.loads((Path(__file__).parent / "openapi.json").read_text(encoding="utf-8"))
 BODY_LIMIT = 65_536
+RELEASE_BODY_LIMIT = 125_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ TOKENS = {
 
 @dataclass
 class Fault:
-    """An answer given in place of the right one. `performs` lets the request have its effect."""
+    """An answer given in place of the right one, to requests whose path ends so.
+
+    `performs` lets the request have its effect.
+    """
 
     method: str
     status: int
@@ -61,16 +67,28 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 1
     performs: bool = False
+    path: str = ""
+
+    def fits(self, method: str, path: str) -> bool:
+        is_meant = method == self.method and path.endswith(self.path) and path != "/graphql"
+        return is_meant and self.times > 0
 
 
 @dataclass
 class GitHubServer:
-    """The state of one repository's pull request; tests write and read it directly."""
+    """The state of one repository and its pull request; tests write and read it directly.
+
+    `shas` are the commits of refs; one that is not there is made up.
+    """
 
     url: str = ""
     repository: str = "octo/shop"
     pull_request: int = 7
     comments: list[dict[str, Any]] = field(default_factory=list)
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+    statuses: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    releases: list[dict[str, Any]] = field(default_factory=list)
+    shas: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -93,6 +111,87 @@ class GitHubServer:
         }
         self.comments.append(comment)
         return comment
+
+    def add_deployment(self, author: Account, ref: str, **fields: Any) -> dict[str, Any]:
+        """Make a deployment as a request with these fields does."""
+        number = 2000 + len(self.deployments)
+        url = f"{self.url}/repos/{self.repository}/deployments/{number}"
+        deployment = {
+            **self._made(number, "DE", url, author),
+            "sha": self.shas.get(ref, "5" * 40),
+            "ref": ref,
+            "task": fields.get("task", "deploy"),
+            "payload": fields.get("payload", ""),
+            "environment": fields.get("environment", "production"),
+            "original_environment": fields.get("environment", "production"),
+            "description": fields.get("description", ""),
+            "statuses_url": f"{url}/statuses",
+            "repository_url": f"{self.url}/repos/{self.repository}",
+            "transient_environment": False,
+            "production_environment": fields.get("environment") == "production",
+            "performed_via_github_app": None,
+        }
+        self.deployments.append(deployment)
+        self.statuses[number] = []
+        return deployment
+
+    def add_status(self, author: Account, deployment: int, **fields: Any) -> dict[str, Any]:
+        """Give a deployment a status as a request with these fields does."""
+        made = next(d for d in self.deployments if d["id"] == deployment)
+        number = 3000 + sum(map(len, self.statuses.values()))
+        status = {
+            **self._made(number, "DES", f"{made['statuses_url']}/{number}", author),
+            "state": fields["state"],
+            "description": fields.get("description", ""),
+            "environment": fields.get("environment", made["environment"]),
+            "environment_url": fields.get("environment_url", ""),
+            "log_url": fields.get("log_url", ""),
+            "target_url": fields.get("log_url", ""),
+            "deployment_url": made["url"],
+            "repository_url": made["repository_url"],
+            "performed_via_github_app": None,
+        }
+        self.statuses[deployment].append(status)
+        return status
+
+    def add_release(self, author: Account, tag: str, body: str | None) -> dict[str, Any]:
+        number = 4000 + len(self.releases)
+        url = f"{self.url}/repos/{self.repository}/releases/{number}"
+        made = self._made(number, "RE", url, author)
+        release = {
+            **made,
+            "author": made["creator"],
+            "assets_url": f"{url}/assets",
+            "upload_url": f"{url}/assets{{?name,label}}",
+            "html_url": f"https://github.com/{self.repository}/releases/tag/{tag}",
+            "tarball_url": None,
+            "zipball_url": None,
+            "tag_name": tag,
+            "target_commitish": "main",
+            "name": tag,
+            "body": body,
+            "draft": False,
+            "prerelease": False,
+            "published_at": made["created_at"],
+            "assets": [],
+        }
+        self.releases.append(release)
+        return release
+
+    def _made(self, number: int, kind: str, url: str, author: Account) -> dict[str, Any]:
+        return {
+            "id": number,
+            "node_id": f"{kind}_{number}",
+            "url": url,
+            "creator": self.user(author),
+            "created_at": "2026-11-01T10:00:00Z",
+            "updated_at": "2026-11-01T10:00:00Z",
+        }
+
+    def states(self) -> list[str]:
+        """Return the states that the only deployment went through."""
+        ((_, statuses),) = self.statuses.items()
+        return [status["state"] for status in statuses]
 
     def bodies(self) -> list[str]:
         return [comment["body"] for comment in self.comments]
@@ -133,31 +232,77 @@ class GitHubServer:
             if account.is_app:
                 return 403, _error("Resource not accessible by integration", 403), {}
             return 200, self._private_user(account), {}
-        one = re.fullmatch(rf"/repos/{self.repository}/issues/comments/(\d+)", address.path)
-        many = f"/repos/{self.repository}/issues/{self.pull_request}/comments"
-        if one is None and address.path != many:
+        base = f"/repos/{self.repository}/"
+        path = address.path.removeprefix(base)
+        if not address.path.startswith(base) or not self._has(path):
             return 404, _error("Not Found", 404), {}
         may = account.may_read if method == "GET" else account.may_write
         if not may:
             return 403, _error("Resource not accessible by integration", 403), {}
+        query = {name: values[0] for name, values in parse_qs(address.query).items()}
+        if path.startswith("issues/"):
+            return self._comments(account, method, path, query, data)
+        if path.startswith("releases/"):
+            return self._releases(method, path, data)
+        return self._deployments(account, method, path, query, data)
+
+    def _has(self, path: str) -> bool:
+        if path.startswith("releases/tags/"):
+            return any(r["tag_name"] == unquote(path[14:]) for r in self.releases)
+        numbers = [d["id"] for d in self.deployments]
+        return bool(
+            path in (f"issues/{self.pull_request}/comments", "deployments")
+            or re.fullmatch(r"(issues/comments|releases)/\d+", path)
+            or path in (f"deployments/{number}/statuses" for number in numbers)
+        )
+
+    def _comments(
+        self, account: Account, method: str, path: str, query: dict[str, str], data: Any
+    ) -> tuple[int, Any, dict[str, str]]:
         if method == "GET":
-            return self._page(address.path, parse_qs(address.query))
+            return self._page(path, query, self.comments)
         if len(data["body"]) > BODY_LIMIT:
-            return 422, _too_long(), {}
-        if one is None:
+            return 422, _too_long("IssueComment", BODY_LIMIT), {}
+        if method == "POST":
             return 201, self.add_comment(account, data["body"]), {}
-        comment = next(c for c in self.comments if c["id"] == int(one[1]))
+        number = int(path.rpartition("/")[2])
+        comment = next(c for c in self.comments if c["id"] == number)
         comment["body"] = data["body"].strip()
         return 200, comment, {}
 
-    def _page(self, path: str, query: dict[str, list[str]]) -> tuple[int, Any, dict[str, str]]:
-        size = min(100, int(query.get("per_page", ["30"])[0]))
-        page = int(query.get("page", ["1"])[0])
+    def _releases(self, method: str, path: str, data: Any) -> tuple[int, Any, dict[str, str]]:
+        last = unquote(path.rpartition("/")[2])
+        release = next(r for r in self.releases if last in (r["tag_name"], str(r["id"])))
+        if method == "PATCH":
+            if len(data.get("body", "")) > RELEASE_BODY_LIMIT:
+                return 422, _too_long("Release", RELEASE_BODY_LIMIT), {}
+            release.update(data)
+        return 200, release, {}
+
+    def _deployments(
+        self, account: Account, method: str, path: str, query: dict[str, str], data: Any
+    ) -> tuple[int, Any, dict[str, str]]:
+        if path == "deployments":
+            if method == "POST":
+                return 201, self.add_deployment(account, **data), {}
+            wanted = {name: query[name] for name in ("sha", "environment") if name in query}
+            found = [d for d in self.deployments if wanted.items() <= d.items()]
+            return self._page(path, query, found[::-1])
+        number = int(path.split("/")[1])
+        if method == "GET":
+            return self._page(path, query, self.statuses[number][::-1])
+        return 201, self.add_status(account, number, **data), {}
+
+    def _page(
+        self, path: str, query: dict[str, str], items: list[Any]
+    ) -> tuple[int, Any, dict[str, str]]:
+        size = min(100, int(query.get("per_page", "30")))
+        page = int(query.get("page", "1"))
         headers = {}
-        if page * size < len(self.comments):
-            following = f"{self.url}{path}?per_page={size}&page={page + 1}"
-            headers["Link"] = f'<{following}>; rel="next"'
-        return 200, self.comments[(page - 1) * size : page * size], headers
+        if page * size < len(items):
+            url = f"{self.url}/repos/{self.repository}/{path}"
+            headers["Link"] = f'<{url}?per_page={size}&page={page + 1}>; rel="next"'
+        return 200, items[(page - 1) * size : page * size], headers
 
     def _private_user(self, account: Account) -> dict[str, Any]:
         none = ("name", "company", "blog", "location", "email", "hireable", "bio")
@@ -188,8 +333,8 @@ def running_server(port: int = 0) -> Iterator[GitHubServer]:
             path = urlsplit(self.path).path
             state.requests.append((self.command, path))
             token = self.headers.get("Authorization", "").partition(" ")[2]
-            fault = next((f for f in state.faults if f.method == self.command and f.times), None)
-            if fault is not None and path != "/graphql":
+            fault = next((f for f in state.faults if f.fits(self.command, path)), None)
+            if fault is not None:
                 fault.times -= 1
                 if fault.performs:
                     state.answer(self.command, self.path, token, data)
@@ -295,10 +440,10 @@ def _error(message: str, status: int) -> dict[str, str]:
     }
 
 
-def _too_long() -> dict[str, Any]:
-    text = f"Body is too long (maximum is {BODY_LIMIT} characters)"
+def _too_long(resource: str, limit: int) -> dict[str, Any]:
+    text = f"Body is too long (maximum is {limit} characters)"
     return {
         "message": "Validation Failed",
         "documentation_url": "https://docs.github.com/rest",
-        "errors": [{"resource": "IssueComment", "code": "unprocessable", "message": text}],
+        "errors": [{"resource": resource, "code": "unprocessable", "message": text}],
     }

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from gatekeeper.github.act import (
     read_earlier,
     write_reports,
 )
-from gatekeeper.github.client import Client, Comment, CommentState, open_client
+from gatekeeper.github.client import Comment, CommentState
 from gatekeeper.github.decide import Plan, Task
 from gatekeeper.model import (
     Basis,
@@ -37,7 +36,8 @@ from gatekeeper.model import (
 )
 from gatekeeper.settings import ActionInputs, CommentPolicy, FailOn, GitHubContext
 from tests.build import a_change_set, a_revision
-from tests.github.server import ACTIONS, Fault, GitHubServer, running_server
+from tests.github.server import ACTIONS, Fault, GitHubServer
+from tests.github.test_client import a_client
 from tests.github.test_commands import commands_obeyed, outputs_read
 
 MARKER = "<!-- gatekeeper:default -->"
@@ -50,19 +50,6 @@ TEXTS = Texts(
 )
 CHECK = Check("not-atomic", "One change a revision", "revisions", Needs.SOURCE)
 WAIVER = Waiver("a.py", 1, ("not-atomic",), "because", None)
-
-
-@pytest.fixture
-def github() -> Iterator[GitHubServer]:
-    with running_server() as server:
-        yield server
-        assert server.violations == []
-
-
-def a_client(github: GitHubServer, token: str = "token-of-the-job") -> Client:
-    return open_client(
-        github.url, github.repository, token, backoff_seconds=0.01, longest_wait_seconds=1
-    )
 
 
 def a_context(tmp_path: Path) -> GitHubContext:

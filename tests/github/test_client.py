@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from gatekeeper.errors import PublishError
@@ -27,13 +25,6 @@ from tests.github.server import (
 
 MARKER = "<!-- gatekeeper:default -->"
 URL = "https://github.com/octo/shop/pull/7#issuecomment-"
-
-
-@pytest.fixture
-def github() -> Iterator[GitHubServer]:
-    with running_server() as server:
-        yield server
-        assert server.violations == []
 
 
 def a_client(github: GitHubServer, token: str = "token-of-the-job") -> Client:
