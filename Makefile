@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/gatekeeper demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
 # Every situation with old and new Pythons, libraries and servers; gets what it lacks.
 matrix: $(VENV)/.test

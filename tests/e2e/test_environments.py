@@ -20,7 +20,7 @@ from tests.e2e.repository import CLEAN, Repository, commit, copy_project, git, m
 from tests.e2e.step import OWNER, give_to_owner, run_step, runner_temp, state_of
 from tests.github.server import GitHubServer
 
-pytestmark = [pytest.mark.container, pytest.mark.slow]
+pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.xdist_group("container")]
 
 WITH_PACKAGE = CLEAN.replace("import sqlalchemy", "import inflection\nimport sqlalchemy")
 # Only the interpreter that is asked for, with the packages that are locked, can run it.

@@ -12,7 +12,7 @@ from tests.e2e.repository import CLEAN, WITHOUT_DOWNGRADE, Repository, make_repo
 from tests.e2e.step import OWNER, run_step
 from tests.github.server import GitHubServer
 
-pytestmark = [pytest.mark.container, pytest.mark.slow]
+pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.xdist_group("container")]
 
 
 @pytest.mark.parametrize(

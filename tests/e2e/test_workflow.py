@@ -23,7 +23,7 @@ from tests.e2e.repository import (
 )
 from tests.github.server import GitHubServer
 
-pytestmark = [pytest.mark.container, pytest.mark.slow]
+pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.xdist_group("container")]
 
 RUNNER = "runner:latest"
 
