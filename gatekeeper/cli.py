@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
 from gatekeeper.doctor import TARGET_OPTION, examine, exit_code
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
+from gatekeeper.files import unwritable, write_file, write_folder
 from gatekeeper.git import find_repository
 from gatekeeper.model import Report, Verdict
 from gatekeeper.policy import waivers, weakening
@@ -265,7 +266,7 @@ def release(
         **render_files(plan),
         "report.json": REPORTERS["json"](report, RenderContext(surroundings.now)),
     }
-    _write_folder(output, files)
+    write_folder(output, files)
     click.echo(files["plan.md"], nl=False)
     return _EXIT_CODES[report.verdict]
 
@@ -377,27 +378,7 @@ def _write(name: str, report: Report, target: str, now: dt.datetime) -> None:
         context = _of_terminal(now)
         click.echo(REPORTERS[name](report, context), color=context.color)
         return
-    _write_file(Path(target), REPORTERS[name](report, RenderContext(now)))
-
-
-def _write_folder(folder: Path, files: Mapping[str, str]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(str(folder), error) from error
-    for name, text in files.items():
-        _write_file(folder / name, text)
-
-
-def _write_file(path: Path, text: str) -> None:
-    """Write a file, which appears whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except (OSError, ValueError) as error:
-        beside.unlink(missing_ok=True)
-        raise _unwritable(str(path), error) from error
+    write_file(Path(target), REPORTERS[name](report, RenderContext(now)))
 
 
 def _of_terminal(now: dt.datetime) -> RenderContext:
@@ -411,16 +392,7 @@ def _require_writable(target: str) -> None:
     """Refuse a target that cannot be written before the work is done for it."""
     path = Path(target)
     if target != "-" and (path.is_dir() or not path.parent.is_dir() or not path.name):
-        raise _unwritable(target, None)
-
-
-def _unwritable(target: str, error: Exception | None) -> ConfigError:
-    reason = f": {error.strerror}" if isinstance(error, OSError) else ""
-    return ConfigError(
-        f"the report cannot be written{reason}",
-        where=target or "--output",
-        fix="Give `--output` a file in a folder that exists.",
-    )
+        raise unwritable(target, None)
 
 
 def _pair(formats: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

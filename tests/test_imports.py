@@ -37,6 +37,7 @@ ALLOWED = {
     # A plan is a page like a report, with the same words.
     "release": GROUND_FLOOR | {"git", "rehearsal", "postgres", "probe", "revisions", "reporters"},
     "request": set(),
+    "files": {"errors"},
     # A release is carried out by the project's own code, on the ground of a rehearsal.
     "deploy": GROUND_FLOOR
     | {"git", "policy", "rehearsal", "postgres", "probe", "revisions", "reporters", "release"},
