@@ -77,6 +77,12 @@ class Server:
                 password=self.password,
                 dbname=database,
                 connect_timeout=10,
+                # A connection that waits for hours is to be noticed where it has broken, and
+                # not to be forgotten by what stands between.
+                keepalives_idle=30,
+                keepalives_interval=10,
+                keepalives_count=3,
+                tcp_user_timeout=30_000,
                 application_name=f"{DATABASE_PREFIX}{self.run_id}",
                 **parameters,
             )

@@ -1,0 +1,108 @@
+"""The rows of the user's tables: how many there are, and a digest of all of them.
+
+Of a partitioned table all rows count as its own, so its partitions are passed over. Left out
+are the members of extensions, whose rows come with the extension, and foreign tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+# What a value looks like as a text depends on these. A policy must raise an error instead of
+# hiding rows from us.
+_SESSION = """
+SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
+    ('search_path', 'pg_catalog'), ('row_security', 'off'), ('timezone', 'UTC'),
+    ('datestyle', 'ISO, MDY'), ('intervalstyle', 'postgres'), ('extra_float_digits', '1'),
+    ('bytea_output', 'hex'), ('lc_monetary', 'C'), ('xmlbinary', 'base64')
+) setting (name, value);
+"""
+
+# A table that others inherit from is asked for its own rows alone, for the others tell theirs.
+# Generated columns follow from the others. The order of the columns is not told: one that is
+# dropped and made again comes last.
+_TABLES = """
+SELECT n.nspname || '.' || c.relname, c.relispartition,
+    format('%s%I.%I', CASE c.relkind WHEN 'r' THEN 'ONLY ' END, n.nspname, c.relname),
+    (SELECT string_agg(format('%I', attname), ', ' ORDER BY attname COLLATE "C")
+        FROM pg_attribute
+        WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384
+AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+AND NOT EXISTS (
+    SELECT FROM pg_depend
+    WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e'
+)
+ORDER BY 1
+"""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table as it is asked for its rows: what to select from and its columns, quoted."""
+
+    name: str
+    is_partition: bool
+    source: str
+    columns: str | None = field(repr=False)
+
+
+def count_rows(
+    connection: Connection,
+    tables: Collection[str] = (),
+    ignore: Collection[str] = frozenset(),
+) -> Mapping[str, int]:
+    """Return the exact number of rows of tables, those of the whole database by default.
+
+    Names may be qualified; one that is not stands for the tables of all schemas. A table
+    that is not there is not in the answer.
+    """
+    counted = {}
+    with connection.cursor() as cursor:
+        for table in _choose(connection, tables, ignore):
+            cursor.execute(f"{_SESSION} SELECT count(*) FROM {table.source}")
+            counted[table.name] = (cursor.fetchone() or (0,))[0]
+    return counted
+
+
+def row_digests(connection: Connection, tables: Collection[str] = ()) -> Mapping[str, str]:
+    """Return a digest of all rows of each table, those of the whole database by default.
+
+    Equal rows have an equal digest, whatever their order, and on any server. Names are those
+    that `count_rows` takes. In a transaction its settings are others until its end.
+    """
+    text = _text_of_rows(connection)
+    digests = {}
+    with connection.cursor() as cursor:
+        for table in _choose(connection, tables, frozenset()):
+            row = text.format(f"ROW({table.columns or ''})::text")
+            cursor.execute(
+                # Sums of the two halves: they do not depend on the order, and do not cancel
+                # equal rows out as an exclusive or would.
+                f"{_SESSION} SELECT count(*), coalesce(sum(('x' || left(hash, 16))::bit(64)::int8),"
+                " 0), coalesce(sum(('x' || right(hash, 16))::bit(64)::int8), 0)"
+                f" FROM (SELECT md5({row}) AS hash FROM {table.source}) hashed"
+            )
+            digests[table.name] = " ".join(map(str, cursor.fetchone() or ()))
+    return digests
+
+
+def _text_of_rows(connection: Connection) -> str:
+    """Return the expression for a row's text in UTF-8, whatever the database's encoding."""
+    encoding = connection.info.parameter_status("server_encoding")
+    return "{}" if encoding in ("UTF8", "SQL_ASCII") else "convert_to({}, 'UTF8')"
+
+
+def _choose(
+    connection: Connection, names: Collection[str], ignore: Collection[str]
+) -> tuple[_Table, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(_SESSION + _TABLES)
+        tables = [_Table(*row) for row in cursor.fetchall()]
+    if not names:
+        return tuple(t for t in tables if not t.is_partition and t.name not in ignore)
+    return tuple(t for t in tables if t.name in names or t.name.partition(".")[2] in names)

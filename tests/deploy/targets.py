@@ -1,0 +1,73 @@
+"""Targets for tests: databases that a deploy reaches as its users do, by a URL."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+
+from gatekeeper.postgres.databases import Database
+from gatekeeper.postgres.servers import Server, read_url
+
+# Functions and tables by the names of PostgreSQL's own; whoever calls one of them fails.
+_TRAPS = """
+CREATE SCHEMA traps;
+GRANT USAGE ON SCHEMA traps TO PUBLIC;
+CREATE FUNCTION traps.fail() RETURNS boolean LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'a trap was called'; END $$;
+CREATE FUNCTION traps.pg_try_advisory_lock(integer, integer) RETURNS boolean LANGUAGE sql
+    AS 'SELECT traps.fail()';
+CREATE FUNCTION traps.pg_backend_pid() RETURNS integer LANGUAGE sql
+    AS 'SELECT traps.fail()::integer';
+CREATE FUNCTION traps.current_database() RETURNS name LANGUAGE sql
+    AS 'SELECT traps.fail()::text::name';
+CREATE FUNCTION traps.md5(text) RETURNS text LANGUAGE sql AS 'SELECT traps.fail()::text';
+CREATE TABLE traps.pg_locks (n int);
+CREATE TABLE traps.pg_class (n int);
+GRANT SELECT ON ALL TABLES IN SCHEMA traps TO PUBLIC;
+"""
+
+
+def url_of(database: Database, user: str | None = None, password: str | None = None) -> str:
+    server = database.server
+    login = f"{user or server.user}:{password or server.password}"
+    return f"postgresql://{login}@{server.host}:{server.port}/{database.name}"
+
+
+def target_of(database: Database) -> Server:
+    """Return the database as the target of a deploy, with the rights of a superuser."""
+    return read_url(url_of(database), "GATEKEEPER_TARGET_URL")
+
+
+def execute(database: Database, *statements: str) -> None:
+    """Run statements as superuser, each in a transaction of its own."""
+    with database.session() as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@contextlib.contextmanager
+def an_ordinary_target(database: Database) -> Iterator[Server]:
+    """Yield the database as the target of its owner: no superuser, with a search path.
+
+    What that finds first are the traps of this module.
+    """
+    name, password = f"owner_{secrets.token_hex(4)}", secrets.token_hex(8)
+    execute(
+        database,
+        f"CREATE ROLE {name} LOGIN PASSWORD '{password}'",
+        f"ALTER DATABASE {database.name} OWNER TO {name}",
+        f"ALTER SCHEMA public OWNER TO {name}",
+        _TRAPS,
+        f"ALTER ROLE {name} SET search_path = traps, public, pg_catalog",
+    )
+    try:
+        yield read_url(url_of(database, name, password), "GATEKEEPER_TARGET_URL")
+    finally:
+        execute(
+            database,
+            f"ALTER DATABASE {database.name} OWNER TO CURRENT_USER",
+            f"REASSIGN OWNED BY {name} TO CURRENT_USER",
+            f"DROP OWNED BY {name}",
+            f"DROP ROLE {name}",
+        )
