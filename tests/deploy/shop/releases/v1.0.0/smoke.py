@@ -1,0 +1,18 @@
+"""The shop answers: an order is placed, found again, and taken back."""
+
+import os
+import sys
+
+import models
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+engine = sa.create_engine(os.environ["DATABASE_URL"])
+with Session(engine) as session:
+    customer = session.scalars(sa.select(models.Customer).limit(1)).one()
+    session.add(models.Order(reference="smoke", customer_id=customer.id, total=1))
+    session.flush()
+    order = session.scalars(sa.select(models.Order).filter_by(reference="smoke")).one()
+    assert order.total == 1
+    session.rollback()
+sys.stdout.write("an order can be placed\n")
