@@ -36,7 +36,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Target:
-    """An ephemeral database; `marker` is what `SHOW gatekeeper.marker` answers in it.
+    """An ephemeral database, or the real one that a release goes to.
+
+    `marker` is what `SHOW gatekeeper.marker` answers in an ephemeral one. A real one has none:
+    it has the `identity` that `IDENTITY_QUERY` of the redirection answers in it, and is for
+    `run`, `heads` and `drift` alone. `tls` has libpq's parameters beside `sslmode`, with the
+    texts of files in place of their names. `settings` are set on every connection.
 
     Where env.py migrates several databases, `others` holds one for each further of them;
     `origin` is the one that a target stands for. Whatever comes from elsewhere is the
@@ -48,10 +53,18 @@ class Target:
     user: str
     password: str = field(repr=False)
     database: str
-    marker: str = field(repr=False)
+    marker: str | None = field(repr=False)
     sslmode: str | None = None
     origin: Origin | None = None
     others: tuple[Target, ...] = ()
+    identity: str | None = None
+    tls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        proofs = [p for each in (self, *self.others) for p in (each.marker, each.identity) if p]
+        if len(proofs) != 1 + len(self.others) or (self.others and self.identity):
+            raise ValueError("a target shows a marker or else its identity")
 
 
 @dataclass(frozen=True)
@@ -171,6 +184,16 @@ class ProbeStatement:
     observed: tuple[tuple[str | None, ...], ...] | None
     fate: Fate | None
     failed: bool = False
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A statement that is about to run; `in_transaction` says that it has to be committed."""
+
+    sql: str
+    path: str | None
+    line: int | None
+    in_transaction: bool
 
 
 @dataclass(frozen=True)
@@ -340,6 +363,13 @@ def encode(message: Mapping[str, Any]) -> bytes:
     return json.dumps(message, ensure_ascii=True).encode() + b"\n"
 
 
+def ephemeral_message(target: Target) -> dict[str, Any]:
+    """Return the target of a request that no real database may get."""
+    if target.identity is not None:
+        raise ValueError("this request is for ephemeral databases alone")
+    return target_message(target)
+
+
 def target_message(target: Target) -> dict[str, Any]:
     return {
         "host": target.host,
@@ -348,7 +378,10 @@ def target_message(target: Target) -> dict[str, Any]:
         "password": target.password,
         "database": target.database,
         "marker": target.marker,
+        "identity": target.identity,
         "sslmode": target.sslmode,
+        "tls": dict(target.tls),
+        "settings": dict(target.settings),
         "origin": None if target.origin is None else dataclasses.asdict(target.origin),
         "others": [target_message(other) for other in target.others],
     }
@@ -568,6 +601,15 @@ def read_statement(message: Mapping[str, Any], fate: Fate | None) -> ProbeStatem
         observed=None if observed is None else tuple(_read_row(row) for row in observed),
         fate=fate,
         failed=read(message, "failed", bool),
+    )
+
+
+def read_begun(message: Mapping[str, Any]) -> Begun:
+    return Begun(
+        sql=read(message, "sql", str),
+        path=optional(message, "path", str),
+        line=optional(message, "line", int),
+        in_transaction=read(message, "in_transaction", bool),
     )
 
 

@@ -33,6 +33,7 @@ from gatekeeper.probe.interpreter import editable_folders
 from gatekeeper.probe.placeholders import fill, fill_each
 from gatekeeper.probe.plain import ENV_PY
 from gatekeeper.probe.protocol import (
+    Begun,
     Fate,
     Launch,
     Origin,
@@ -58,6 +59,8 @@ LINE_AT_MOST = 64 * 1024 * 1024
 LINES_SHOWN = 8
 CHUNK = 64 * 1024
 SECONDS_TO_FINISH = 5.0
+# What is called when a statement begins and has ended, with the step that it belongs to.
+Told = Callable[[RequestedStep | None, Begun | ProbeStatement], None]
 _LOOPS = (Way.WORKER_THREAD, Way.THREAD, Way.RUNNING_LOOP)
 
 
@@ -84,26 +87,38 @@ class Probe:
         steps: Sequence[RequestedStep],
         observe: str | None = None,
         is_told: bool = True,
+        told: Told | None = None,
     ) -> ProbeRun:
         """Execute steps in one run of env.py; `observe` is asked after each statement.
 
         Without `is_told` statements have neither place nor parameters. An error has its place.
         What a transaction left open held is gone afterwards: its connection is closed.
+
+        With `told` that is called when a statement begins and when it has ended, while it is not
+        known what becomes of its transaction; `observe` is asked until it has an answer in one.
+        A run that does not come to its end then, whatever ends it, ends the process with it:
+        no code of the project goes on where nobody looks.
         """
+        if target.identity is not None:
+            self._process.hide(target.password)
         request = {
             "kind": "run",
             "target": protocol.target_message(target),
             "steps": protocol.step_messages(steps),
             "observe": observe,
             "is_told": is_told,
+            "at_once": told is not None,
         }
-        gathering = _Gathering(tuple(steps), 1 + len(target.others))
-        with self._speaking():
+        gathering = _Gathering(tuple(steps), 1 + len(target.others), told)
+        with self._speaking(), contextlib.ExitStack() as stack:
+            if told is not None:
+                stack.callback(self._break_off, gathering)
             try:
                 for message in self._process.ask(request):
                     gathering.add(message)
             except ProbeError as error:
                 raise gathering.place(error) from error
+            stack.pop_all()
             lacking = gathering.unavailable()
             if lacking is not None:
                 raise _needs_dependencies(lacking)
@@ -117,6 +132,17 @@ class Probe:
                 )
             return gathering.finish()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can be asked any more, because a run was broken off."""
+        return self._process.has_ended
+
+    def _break_off(self, gathering: _Gathering) -> None:
+        """End the process, and hear what it had said until then."""
+        with contextlib.suppress(ProtocolError):
+            for message in self._process.end():
+                gathering.add(message)
+
     def drift(self, target: Target) -> ProbeDrift:
         """Ask autogenerate, with env.py's own options, what it would still change."""
         answer = self._simple({"kind": "drift", "target": protocol.target_message(target)})
@@ -128,7 +154,7 @@ class Probe:
         self._simple(
             {
                 "kind": "stamp",
-                "target": protocol.target_message(target),
+                "target": protocol.ephemeral_message(target),
                 "revisions": list(revisions),
             }
         )
@@ -143,7 +169,7 @@ class Probe:
         """Make what env.py's models describe and stamp it; return how many tables they have."""
         request = {
             "kind": "create_all",
-            "target": protocol.target_message(target),
+            "target": protocol.ephemeral_message(target),
             "revisions": list(revisions),
         }
         with self._speaking():
@@ -311,7 +337,7 @@ def start_message(
     folders = [str(checkout / location) for location in project.version_locations]
     usual = [str(script_location / "versions")]
     return {
-        "target": protocol.target_message(target),
+        "target": protocol.ephemeral_message(target),
         "checkout": str(checkout),
         "repository": None if launch.repository is None else str(launch.repository),
         "config": None if project.config is None else str(checkout / project.config),
@@ -365,7 +391,7 @@ class Process:
         self._requests = popen.stdin
         self._timeout_seconds = timeout_seconds
         self._where = where
-        self._secrets = secrets
+        self._secrets = set(secrets)
         self._answers = bytearray()
         self._output = bytearray()
         self._output_size = 0
@@ -397,16 +423,37 @@ class Process:
             answer = message
         return answer
 
+    def hide(self, secret: str) -> None:
+        """Let nothing that is told of what the project printed hold the secret."""
+        self._secrets.add(secret)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._popen.returncode is not None
+
+    def end(self) -> Iterator[Mapping[str, Any]]:
+        """Kill the process and yield the answers that it had still given."""
+        self._kill()
+        deadline = time.monotonic() + SECONDS_TO_FINISH
+        with contextlib.suppress(ProbeError):  # there are no more
+            while True:
+                yield protocol.decode(self._read_line(deadline))
+
     def finish(self) -> None:
         """Let the process end by itself; one that does not is killed all the same."""
+        if self.has_ended:
+            return
         self._timeout_seconds = SECONDS_TO_FINISH
         with contextlib.suppress(ProbeError, ProtocolError):
             self.last_answer({"kind": "finish"})
 
-    def kill(self) -> None:
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
+
+    def kill(self) -> None:
+        self._kill()
         self._selector.close()
         for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if stream is not None:
@@ -522,8 +569,11 @@ class _StepSoFar:
 class _Gathering:
     """Puts the messages of a run together; fates are known only at its end."""
 
-    def __init__(self, steps: tuple[RequestedStep, ...], database_count: int) -> None:
+    def __init__(
+        self, steps: tuple[RequestedStep, ...], database_count: int, told: Told | None
+    ) -> None:
         self._requested = steps
+        self._told = told
         self._databases = range(database_count)
         self._steps = [[_StepSoFar() for _ in steps] for _ in self._databases]
         self._statements: list[tuple[int | None, int, Mapping[str, Any]]] = []
@@ -542,6 +592,11 @@ class _Gathering:
         kind = protocol.read(message, "kind", str)
         if kind == "statement":
             self._statements.append((self._index(message), self._database(message), message))
+            if self._told is not None:
+                told = protocol.read_statement(message, _fate_of(message, {}))
+                self._told(self._step_of(message), told)
+        elif kind == "begun" and self._told is not None:
+            self._told(self._step_of(message), protocol.read_begun(message))
         elif kind == "done":
             self._done = message
         else:
@@ -561,6 +616,10 @@ class _Gathering:
                 step.error = step.error or protocol.read_error(message.get("error"))
             else:
                 raise ProtocolError(f"{kind!r} is no kind of answer")
+
+    def _step_of(self, message: Mapping[str, Any]) -> RequestedStep | None:
+        index = self._index(message)
+        return None if index is None else self._requested[index]
 
     def _index(self, message: Mapping[str, Any]) -> int | None:
         index = protocol.optional(message, "step", int)

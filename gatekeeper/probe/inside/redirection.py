@@ -1,4 +1,4 @@
-"""Where connections go: to the ephemeral database, or nowhere."""
+"""Where connections go: to the database that a request names, or nowhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from .drivers import ASYNC_DRIVERS, ASYNC_DRIVERS_ANYWHERE, SYNC_DRIVERS, DriverFinder
+from .encryption import encrypted
 from .installed import is_installed, sqlalchemy_version
 
 # The same text as `gatekeeper.postgres.databases.MARKER_QUERY`.
@@ -19,6 +21,13 @@ SELECT coalesce(
     nullif(pg_catalog.current_setting('gatekeeper.marker', true), ''),
     pg_catalog.shobj_description(oid, 'pg_database')
 ) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
+"""
+# What a real database is known by: no clone and no copy of it answers the same. Names are
+# qualified, for a role may have any search path; no percent sign, for any driver.
+IDENTITY_QUERY = """
+SELECT pg_catalog.concat(system_identifier, '/', oid)
+FROM pg_catalog.pg_control_system(), pg_catalog.pg_database
+WHERE datname = pg_catalog.current_database()
 """
 ORIGINS_KEPT = 20
 # Everything that says where to connect, as whom and how safely; what else a driver is
@@ -47,10 +56,12 @@ WHERE_TO = (
 ORIGIN = "gatekeeper origin"
 # The key under which it remembers to which of the target's databases it leads.
 DATABASE = "gatekeeper database"
+# The key under which it remembers the identity of the real database that it leads to.
+IDENTITY = "gatekeeper identity"
 
 
 class Refused(RuntimeError):
-    """A connection that would not have led to an ephemeral database."""
+    """A connection that would not have led to the database of the request."""
 
 
 class Redirection:
@@ -97,6 +108,7 @@ class Redirection:
         event = importlib.import_module("sqlalchemy.event")
         event.listen(engine_class, "do_connect", self._on_do_connect)
         event.listen(engine_class, "connect", self._on_connect, insert=True)
+        event.listen(engine_class, "before_cursor_execute", self._on_execute)
         sys.meta_path.insert(0, DriverFinder(self.redirect))
         replace_everywhere(sqlalchemy.create_engine, self._wrap_create_engine)
         replace_everywhere(sqlalchemy.engine_from_config, self._wrap_from_config)
@@ -106,13 +118,16 @@ class Redirection:
             replace_everywhere(from_config, self._wrap_from_config)
 
     def url(self, driver: str | None = None) -> str:
-        """Return the target as a URL, for options and variables that need one."""
+        """Return the target as a URL, for options and variables that need one.
+
+        That of a real database has no password: `_lead` gives it to the driver alone.
+        """
         scheme = "postgresql" if driver is None else "postgresql+" + driver
         target = self.target
-        return (
-            f"{scheme}://{target['user']}:{target['password']}"
-            f"@{target['host']}:{target['port']}/{target['database']}"
-        )
+        host = f"[{target['host']}]" if ":" in target["host"] else quote(target["host"], "")
+        user, database = quote(target["user"], ""), quote(target["database"], "")
+        password = "" if target["identity"] is not None else ":" + target["password"]
+        return f"{scheme}://{user}{password}@{host}:{target['port']}/{database}"
 
     def dispose(self) -> None:
         """Leave no pooled connection behind, also none of a loop that has ended."""
@@ -277,29 +292,54 @@ class Redirection:
         for key in ("host", "port", "user", "password"):
             parameters[key] = target[key]
         parameters["dbname" if is_libpq else "database"] = target["database"]
-        if target["sslmode"] is not None and driver != "pg8000":
-            parameters["sslmode" if is_libpq else "ssl"] = target["sslmode"]
+        encrypted(parameters, driver, target)
+        name = target["settings"].get("application_name")
+        if name is not None and driver == "asyncpg":
+            given = parameters.get("server_settings") or {}
+            parameters["server_settings"] = {**given, "application_name": name}
+        elif name is not None:
+            parameters["application_name"] = name
 
     def _on_connect(self, dbapi_connection: Any, connection_record: Any) -> None:
-        """Refuse a server that does not show the marker; runs before the app's listeners."""
+        """Refuse a server that does not show what it should; runs before the app's listeners."""
         module = type(dbapi_connection).__module__
         if module.startswith("sqlite3"):
             raise Refused("a connection to sqlite instead of PostgreSQL was refused")
+        is_real = self.target["identity"] is not None
+        proof, query = ("identity", IDENTITY_QUERY) if is_real else ("marker", MARKER_QUERY)
         cursor = dbapi_connection.cursor()
         try:
-            cursor.execute(MARKER_QUERY)
+            cursor.execute(query)
             shown = cursor.fetchone()[0]
         finally:
             cursor.close()
         dbapi_connection.rollback()
-        connection_record.info[DATABASE] = next(
-            (index for index, target in enumerate(self.targets) if target["marker"] == shown), None
-        )
-        if connection_record.info[DATABASE] is None:
+        number = next((n for n, t in enumerate(self.targets) if t[proof] == shown), None)
+        if shown is None or number is None:
             dbapi_connection.close()
-            raise Refused(
-                "a connection led to a database that is not the ephemeral one and was refused"
-            )
+            name = "target" if is_real else "ephemeral one"
+            raise Refused(f"a connection led to a database that is not the {name} and was refused")
+        connection_record.info[DATABASE] = number
+        connection_record.info[IDENTITY] = self.target["identity"]
+        if self.targets[number]["settings"]:
+            _set(dbapi_connection, self.targets[number]["settings"])
+
+    def _on_execute(self, conn: Any, *statement: Any) -> None:
+        """Refuse a connection that was kept from a request for another kind of database."""
+        if conn.info.get(IDENTITY) != self.target["identity"]:
+            raise Refused("a connection was kept that leads to another database, and was refused")
+
+
+def _set(dbapi_connection: Any, settings: dict[str, str]) -> None:
+    """Set what counts until the session's end, committed: a rollback would take it back."""
+    cursor = dbapi_connection.cursor()
+    try:
+        for name, value in settings.items():
+            name, value = (text.replace("'", "''") for text in (name, value))
+            cursor.execute(f"SELECT pg_catalog.set_config('{name}', '{value}', false)")
+    finally:
+        cursor.close()
+    dbapi_connection.commit()
 
 
 def _forget_pool(engine: Any) -> None:

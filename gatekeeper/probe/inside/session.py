@@ -261,7 +261,7 @@ class Session:
         self.redirection.aim(request["target"])
         self.redirection.other_dialects = []
         self.turns.is_simultaneous = False
-        self.watch.reset(request["observe"], request["is_told"])
+        self.watch.reset(request["observe"], request["is_told"], request["at_once"])
         count = len(self.redirection.targets)
         steps = Steps(self.environment, self.watch, request["steps"], count)
         error = None

@@ -23,6 +23,19 @@ def transaction_state(dbapi: Any) -> str:
     return IDLE if getattr(dbapi, "autocommit", False) else IN_TRANSACTION
 
 
+def begins_transaction(dbapi: Any) -> bool:
+    """Tell whether the driver opens a transaction for the next statement, where none is open.
+
+    One that has begun a transaction does not notice that a text has ended it.
+    """
+    if getattr(dbapi, "autocommit", False):
+        return False
+    # SQLAlchemy's adapters of asyncpg, by their versions.
+    if getattr(dbapi, "_started", False) or getattr(dbapi, "_transaction", None) is not None:
+        return False
+    return getattr(dbapi, "status", None) != 2  # psycopg2's own: 1 before BEGIN, 2 after it
+
+
 FIRST_VERB = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(commit|end|rollback|abort)\b(?!\s+(?:to|prepared|work\s+to))",
     re.IGNORECASE | re.DOTALL,

@@ -15,7 +15,13 @@ from .failures import Failure, sqlstate_of, told_of
 from .installed import sqlalchemy_version
 from .places import Places
 from .redirection import database_of
-from .transactions import FAILED_TRANSACTION, IDLE, transaction_state, transaction_verb
+from .transactions import (
+    FAILED_TRANSACTION,
+    IDLE,
+    begins_transaction,
+    transaction_state,
+    transaction_verb,
+)
 
 ABORTED = "25P02"  # in_failed_sql_transaction, which only follows from an earlier error
 STATEMENTS_KEPT = 10_000  # a step
@@ -33,6 +39,7 @@ class Wire:
         self.dbapi = dbapi  # also keeps its id from being used again
         self.transaction: int | None = None
         self.last_transaction: int | None = None
+        self.is_known = False  # what the observation of its transaction is asked for
         self.aborted_by: Failure | None = None
 
 
@@ -64,10 +71,14 @@ class Watch:
         on_reset = self._on_reset if sqlalchemy_version() >= (2, 0) else self._on_reset_1
         event.listen(engine_class, "reset", on_reset)
 
-    def reset(self, observe: str | None, is_told: bool = True) -> None:
-        """Forget the last request; without `is_told` statements go without their particulars."""
+    def reset(self, observe: str | None, is_told: bool = True, is_at_once: bool = False) -> None:
+        """Forget the last request; without `is_told` statements go without their particulars.
+
+        With `is_at_once` nothing waits: the beginning of a statement is sent, and its end.
+        """
         self.observe = observe
         self.is_told = is_told
+        self.is_at_once = is_at_once
         self.step: int | None = None
         self.fates: dict[int, str] = {}
         self.failures: list[Failure] = []
@@ -111,6 +122,8 @@ class Watch:
             "executions": len(sets),
             "began": time.perf_counter(),
         }
+        if self.is_at_once:
+            self._send_begun(conn, statement, place)
 
     def _after(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any
@@ -123,8 +136,10 @@ class Watch:
         transaction = self._settle(wire, statement)
         observed = None
         is_streaming = getattr(context, "_is_server_side", False)
-        if self.observe is not None and wire.transaction is not None and not is_streaming:
+        is_asked = self.observe is not None and wire.transaction is not None
+        if is_asked and not wire.is_known and not is_streaming:
             observed = self._observe(wire)
+            wire.is_known = self.is_at_once and observed != [[None]]
         rows = getattr(cursor, "rowcount", -1)
         rows = rows if isinstance(rows, int) and rows >= 0 else None
         place = running["place"]
@@ -133,6 +148,20 @@ class Watch:
             self.question = {"sql": statement[:SQL_KEPT], "path": path, "line": place[1]}
             self.question["rows"] = rows
         self._send(running, wire, statement, transaction, seconds, rows, observed, False)
+
+    def _send_begun(self, conn: Any, sql: str, place: tuple[str, int] | None) -> None:
+        wire = self._wire(conn)
+        self.answers.send(
+            {
+                "kind": "begun",
+                "step": self.step,
+                "sql": sql[:SQL_KEPT],
+                "path": None if place is None else self.places.relative(place[0]),
+                "line": None if place is None else place[1],
+                "in_transaction": transaction_state(wire.dbapi) != IDLE
+                or begins_transaction(wire.dbapi),
+            }
+        )
 
     def _observe(self, wire: Wire) -> list[list[str | None]]:
         cursor = wire.dbapi.cursor()
@@ -179,7 +208,7 @@ class Watch:
                 "observed": observed,
                 "failed": failed,
             },
-            may_wait=True,
+            may_wait=not self.is_at_once,
         )
 
     def _settle(self, wire: Wire, sql: str) -> int | None:
@@ -204,6 +233,7 @@ class Watch:
             self.fates[wire.transaction] = fate
             wire.last_transaction, wire.transaction = wire.transaction, None
         wire.aborted_by = None
+        wire.is_known = False
 
     def _on_commit(self, conn: Any) -> None:
         if self.active:
@@ -308,8 +338,11 @@ def _abandon(dbapi: Any) -> None:
     driver = getattr(dbapi, "_connection", None)
     transport = getattr(driver, "_transport", None)
     if transport is not None:  # asyncpg
+        # An encrypted one that has been closed has none any more.
+        its_socket = transport.get_extra_info("socket")
         with contextlib.suppress(OSError, TypeError):  # closed already; uvloop's
-            transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            if its_socket is not None:
+                its_socket.shutdown(socket.SHUT_RDWR)
         return
     pgconn = getattr(driver, "pgconn", None)
     if pgconn is not None:  # psycopg, asynchronous
