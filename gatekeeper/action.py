@@ -16,6 +16,7 @@ from gatekeeper.github import act
 from gatekeeper.github.client import Client, open_client
 from gatekeeper.github.commands import mask, step_line
 from gatekeeper.github.decide import Plan, Task, decide
+from gatekeeper.releasing import rehearse_release
 from gatekeeper.reporters import REPORTERS, script
 from gatekeeper.reporters.context import RenderContext
 from gatekeeper.reporters.markdown import read_fingerprints, read_ticks
@@ -38,7 +39,7 @@ def run_action(environ: Mapping[str, str], echo: Callable[[str], None]) -> ExitC
             return ExitCode.PASS
         if inputs.github_token:
             client = open_client(context.api_url, context.repository, inputs.github_token)
-        return _check(environ, echo, context, inputs, plan, client)
+        return _rehearse(environ, echo, context, inputs, plan, client)
     except GatekeeperError as error:
         echo(act.publish_error(error, plan, inputs, context, client).log)
         return error.exit_code
@@ -49,7 +50,7 @@ def run_action(environ: Mapping[str, str], echo: Callable[[str], None]) -> ExitC
         raise
 
 
-def _check(
+def _rehearse(
     environ: Mapping[str, str],
     echo: Callable[[str], None],
     context: GitHubContext,
@@ -77,7 +78,12 @@ def _check(
     now = dt.datetime.now(dt.UTC)
     # A step may name something of the project's, such as its install command.
     surroundings = Surroundings(environ, now, lambda step: echo(step_line(step)))
-    report = pipeline.check(request, surroundings)
+    released = None
+    if plan.task is Task.RELEASE:
+        released = rehearse_release(request, plan.tag, inputs.base, None, surroundings)
+        report = released.report
+    else:
+        report = pipeline.check(request, surroundings)
     shown = RenderContext(
         now,
         repository_url=context.repository_url,
@@ -92,6 +98,9 @@ def _check(
         annotations=REPORTERS["github"](report, shown),
         json=REPORTERS["json"](report, shown),
         sql=script.render_upgrade(report),
+        release=None
+        if released is None
+        else act.ReleaseTexts(released.tag, released.files["plan.md"], released.files),
     )
     echo(act.publish(report, texts, plan, inputs, context, client).log)
     return act.exit_code(report, inputs.fail_on)

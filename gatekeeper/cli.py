@@ -25,17 +25,14 @@ from gatekeeper.demo import make_demo_repository
 from gatekeeper.doctor import TARGET_OPTION, examine, exit_code
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
 from gatekeeper.files import unwritable, write_file, write_folder
-from gatekeeper.git import find_repository
 from gatekeeper.model import Report, Verdict
 from gatekeeper.policy import waivers, weakening
 from gatekeeper.probe.sandbox import protect_own_environment
-from gatekeeper.release.files import render_files
-from gatekeeper.release.plan import make_plan
-from gatekeeper.release.tags import choose_range
+from gatekeeper.releasing import rehearse_release
 from gatekeeper.reporters import REPORTERS
 from gatekeeper.reporters.context import RenderContext
 from gatekeeper.reporters.diagnoses import render_diagnoses
-from gatekeeper.request import Request, Since, Surroundings
+from gatekeeper.request import Request, Surroundings
 from gatekeeper.signals import raise_interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -244,31 +241,23 @@ def release(
     output: Path,
 ) -> ExitCode:
     """Rehearse what a release tag adds and write the plan of its deployment."""
-    this, earlier = choose_range(find_repository(Path.cwd()), tag, previous, tags)
     request = Request(
         directory=Path.cwd(),
         project=project,
         config=config,
         section=section,
-        head=this.tag.commit,
-        since=Since(None if earlier is None else earlier.name),
         policy=policy,
         database_url=database_url,
         python=python,
     )
     with _progress() as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
-        report = pipeline.check(_with_installation(request), surroundings)
-    plan = make_plan(
-        report, this.tag.name, this.tag.commit, None if earlier is None else earlier.name
-    )
-    files = {
-        **render_files(plan),
-        "report.json": REPORTERS["json"](report, RenderContext(surroundings.now)),
-    }
+        released = rehearse_release(_with_installation(request), tag, previous, tags, surroundings)
+    context = RenderContext(surroundings.now)
+    files = {**released.files, "report.json": REPORTERS["json"](released.report, context)}
     write_folder(output, files)
     click.echo(files["plan.md"], nl=False)
-    return _EXIT_CODES[report.verdict]
+    return _EXIT_CODES[released.report.verdict]
 
 
 @commands.command()

@@ -46,6 +46,7 @@ ALLOWED = {
 ALLOWED["preparing"] = ALLOWED["rehearsal"] | {"request", "policy", "rehearsal"}
 ALLOWED["histories"] = ALLOWED["preparing"] | {"preparing", "directories", "merging"}
 ALLOWED["pipeline"] = ALLOWED["histories"] | {"histories", "checks", "settings"}
+ALLOWED["releasing"] = ALLOWED["pipeline"] | {"pipeline", "release", "reporters"}
 # It looks at the grounds of the same story.
 ALLOWED["doctor"] = ALLOWED["pipeline"] | {"pipeline", "sql"}
 

@@ -21,7 +21,8 @@ from gatekeeper.github.commands import (
     write_outputs,
     write_summary,
 )
-from gatekeeper.github.decide import Plan
+from gatekeeper.github.decide import Plan, Task
+from gatekeeper.github.release_body import put_plan, read_plan
 from gatekeeper.model import Change, Report, Severity, Verdict
 from gatekeeper.settings import ActionInputs, CommentPolicy, FailOn, GitHubContext
 
@@ -30,19 +31,39 @@ _LAST_RUN = "What the last run said:"
 _NOTE = re.compile(rf"\A{_UNKNOWN}\nCommit [^\n]*\s*({_LAST_RUN}\s*)?")
 
 
-_REPORT_FILES = ("report.json", "report.md", "migrations.sql")
+_PLAN_OUTPUTS = {"plan": "plan.json", "evidence": "evidence.json"}
+_REPORT_FILES = (
+    "report.json",
+    "report.md",
+    "migrations.sql",
+    "plan.md",
+    *_PLAN_OUTPUTS.values(),
+)
 _ANOTHER_FOLDER = "Name a folder below the workspace that is not there yet, or leave it out."
 
 
 @dataclass(frozen=True)
+class ReleaseTexts:
+    """The plan of a release as a page, and as files for the deploy that carries it out."""
+
+    tag: str
+    page: str = field(repr=False)
+    files: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Texts:
-    """The finished texts of a report; `sql` is None where no statement ran."""
+    """The finished texts of a report; `sql` is None where no statement ran.
+
+    `release` is None for a check, which has no plan.
+    """
 
     terminal: str = field(repr=False)
     markdown: str = field(repr=False)
     annotations: str = field(repr=False)
     json: str = field(repr=False)
     sql: str | None = field(default=None, repr=False)
+    release: ReleaseTexts | None = None
 
 
 @dataclass(frozen=True)
@@ -63,15 +84,18 @@ def publish(
 ) -> Published:
     """Leave report files, outputs, summary and comment; return what belongs in the log.
 
-    `client` is None where the step was given no token. Files and summary come before the
-    comment, so a GitHub that does not answer costs the comment only.
+    The plan of a release goes into the body of the tag's GitHub release. `client` is None
+    where the step was given no token. Files and summary come first, so a GitHub that does not
+    answer costs comment and body only.
     """
     files = write_reports(texts, inputs.report_dir, context.workspace)
     if context.step_summary is not None:
-        write_summary(context.step_summary, texts.markdown)
+        write_summary(context.step_summary, _summary(report, texts))
     comment, log = _comment(texts.markdown, plan, inputs, client, _wanted(report, inputs.comment))
     if context.step_output is not None:
         write_outputs(context.step_output, {**_outputs(report), **files, **_told(comment)})
+    if texts.release is not None and client is not None:
+        log += _put_plan(texts.release, inputs, client)
     shown = limit_annotations(texts.annotations) if inputs.annotations else ""
     return Published(group("Report", texts.terminal) + shown + log, comment)
 
@@ -113,16 +137,21 @@ def publish_error(
 
 
 def read_earlier(plan: Plan, client: Client | None) -> str | None:
-    """Return the comment of the last run, None where there is none or GitHub does not tell.
+    """Return what the last run posted, None where there is none or GitHub does not tell.
 
-    It holds what people ticked, so it has to be read before a new one is written.
+    That is the comment, or the plan in a release's body. It holds what people ticked, so it
+    has to be read before a new one is written.
     """
-    if client is None or not plan.may_comment or plan.pull_request is None:
+    if client is None:
         return None
     try:
-        return find_comment(client, plan.pull_request, plan.comment_id)
+        if plan.task is Task.RELEASE and plan.tag is not None:
+            return read_plan(client, plan.tag, plan.comment_id)
+        if plan.may_comment and plan.pull_request is not None:
+            return find_comment(client, plan.pull_request, plan.comment_id)
     except PublishError:
         return None
+    return None
 
 
 def exit_code(report: Report, fail_on: FailOn) -> ExitCode:
@@ -159,6 +188,8 @@ def write_reports(texts: Texts, folder: str, workspace: Path) -> dict[str, str]:
     contents = {"report.json": texts.json, "report.md": texts.markdown}
     if texts.sql is not None:
         contents["migrations.sql"] = texts.sql
+    if texts.release is not None:
+        contents.update(texts.release.files)
     made = [path for path in (target, *target.parents) if not path.exists()]
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -183,6 +214,8 @@ def write_reports(texts: Texts, folder: str, workspace: Path) -> dict[str, str]:
     outputs = {"report": f"{folder}/report.json", "summary": f"{folder}/report.md"}
     if texts.sql is not None:
         outputs["sql"] = f"{folder}/migrations.sql"
+    if texts.release is not None:
+        outputs |= {name: f"{folder}/{file}" for name, file in _PLAN_OUTPUTS.items()}
     return outputs
 
 
@@ -220,6 +253,25 @@ def _comment(
     if not plan.is_fork:
         why += " Give the job `permissions: {pull-requests: write}`."
     return comment, annotation("notice", "The comment is pending", why)
+
+
+def _summary(report: Report, texts: Texts) -> str:
+    """Return the checklist, or the plan and what stands in the way of it."""
+    if texts.release is None:
+        return texts.markdown
+    page = texts.release.page
+    return page if report.verdict is Verdict.PASS else f"{page}\n{texts.markdown}"
+
+
+def _put_plan(release: ReleaseTexts, inputs: ActionInputs, client: Client) -> str:
+    """Put the plan into the GitHub release where there is one; return what the log says of it."""
+    if inputs.comment is CommentPolicy.OFF:
+        return ""
+    try:
+        put_plan(client, release.tag, release.page, inputs.comment_id)
+    except PublishError as error:
+        return annotation("warning", "The plan is not in the release", str(error))
+    return ""
 
 
 def _wanted(report: Report, policy: CommentPolicy) -> bool:

@@ -15,11 +15,14 @@ from gatekeeper.errors import ConfigError
 from gatekeeper.settings import ActionInputs, CommentPolicy, GitHubContext, Mode
 
 EVENTS = ("pull_request", "merge_group", "push", "schedule", "workflow_dispatch")
+_TAGS = "refs/tags/"
+_OF_RELEASES = ("push", "release", "workflow_dispatch")
 
 
 class Task(enum.Enum):
     CHECK = "check"
     AUDIT = "audit"  # `check --all`: the whole history
+    RELEASE = "release"
     NOTHING = "nothing"
 
 
@@ -31,6 +34,7 @@ class Plan:
     sha that links and reports name: of a pull request the author's commit, though the
     work tree may hold its merge with the base. `base_name` is the base as a person would
     say it. `may_comment` says that there is a pull request and the inputs allow comments.
+    `tag` is that of a release; None leaves it to what is checked out.
     """
 
     task: Task
@@ -42,17 +46,20 @@ class Plan:
     may_comment: bool
     comment_id: str
     reason: str
+    tag: str | None = None
 
 
 def decide(context: GitHubContext, inputs: ActionInputs, checked_out: str | None) -> Plan:
     """Return the plan for an event; `checked_out` is the sha that HEAD of the workspace is at."""
-    if inputs.mode not in (Mode.AUTO, Mode.CHECK):
+    if inputs.mode in (Mode.DEPLOY, Mode.PUBLISH):
         raise ConfigError(
             f"`mode: {inputs.mode.value}` is not in this version",
             where="with: mode",
             fix="Take `mode` out of the step, or use `mode: check`.",
         )
     name, payload = context.event_name, context.payload
+    if inputs.mode is Mode.RELEASE or (inputs.mode is Mode.AUTO and _is_of_tag(context, inputs)):
+        return _release(payload, inputs, context, checked_out)
     if name == "pull_request":
         return _pull_request(payload, inputs, context.sha, checked_out)
     if name == "push":
@@ -113,6 +120,49 @@ def _pull_request(
     )
 
 
+def _is_of_tag(context: GitHubContext, inputs: ActionInputs) -> bool:
+    """Tell whether an event is about a release by itself; `base` asks for a comparison."""
+    if inputs.base is not None:
+        return False
+    is_pushed = context.event_name == "push" and _at(context.payload, "ref").startswith(_TAGS)
+    return is_pushed or context.event_name == "release"
+
+
+def _release(
+    payload: Mapping[str, Any],
+    inputs: ActionInputs,
+    context: GitHubContext,
+    checked_out: str | None,
+) -> Plan:
+    """Rehearse the release of the event's tag; that it is checked out is seen by its commit."""
+    name, head = context.event_name, checked_out or context.sha
+    if name not in _OF_RELEASES:
+        raise ConfigError(
+            f"the event `{name}` is about no release",
+            where="with: mode",
+            fix=f"Use `mode: {inputs.mode.value}` on one of {', '.join(_OF_RELEASES)}, such as "
+            "`on: {push: {tags: ['v*']}}`.",
+        )
+    ref = _at(payload, "ref") if name == "push" else context.ref
+    if name == "release":
+        ref = _TAGS + _at(_at(payload, "release"), "tag_name")
+    tag = ref.removeprefix(_TAGS) if ref.startswith(_TAGS) else None
+    is_gone = payload.get("deleted") or payload.get("action") in ("deleted", "unpublished")
+    what = "the release that is checked out" if tag is None else f"the release {tag}"
+    return Plan(
+        task=Task.NOTHING if is_gone else Task.RELEASE,
+        base=None,
+        head=head,
+        base_name=inputs.base,
+        pull_request=None,
+        is_fork=False,
+        may_comment=False,
+        comment_id=inputs.comment_id,
+        reason=f"{ref} was deleted" if is_gone else f"{what} is rehearsed",
+        tag=tag,
+    )
+
+
 def _push(
     payload: Mapping[str, Any],
     inputs: ActionInputs,
@@ -123,13 +173,6 @@ def _push(
     if payload.get("deleted"):
         return _plan(
             inputs, task=Task.NOTHING, base=None, head=context.sha, reason=f"{ref} was deleted"
-        )
-    if ref.startswith("refs/tags/") and inputs.mode is Mode.AUTO and inputs.base is None:
-        raise ConfigError(
-            "a tag was pushed, and rehearsing releases is not in this version",
-            where=f"push of {ref}",
-            fix="Limit the workflow to branches (`on: {push: {branches: [main]}}`), or set "
-            "`mode: check` with `base`.",
         )
     if checked_out != context.sha:
         raise _not_checked_out(checked_out, f"the push to {_branch(ref)}", "not its last commit")
@@ -234,7 +277,7 @@ def _refused(event: str) -> ConfigError:
 
 
 def _branch(ref: str) -> str:
-    return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+    return ref.removeprefix("refs/heads/").removeprefix(_TAGS)
 
 
 def _at(mapping: Mapping[str, Any], key: str) -> Any:

@@ -6,6 +6,7 @@ What people or other tools wrote around it stays as it is, to the letter.
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import quote
 
 from gatekeeper.github.client import Client, Subject, edit, read
@@ -19,13 +20,23 @@ _SUBJECT = Subject(
 )
 
 
+def read_plan(client: Client, tag: str, comment_id: str) -> str | None:
+    """Return the plan in the body of the tag's release, None where there is none yet.
+
+    It holds what people ticked, so it has to be read before a new one is put there.
+    """
+    release = _find_release(client, tag)
+    there = None if release is None else _find_plan(release.get("body") or "", comment_id)
+    return None if there is None else there[1]
+
+
 def put_plan(client: Client, tag: str, plan: str, comment_id: str) -> str | None:
     """Make the body of the tag's release hold this plan once; return the release's address.
 
     Without a release that is published there is None. One that holds the plan already is
     not edited.
     """
-    release = read(client, _SUBJECT, f"releases/tags/{quote(tag, safe='')}")
+    release = _find_release(client, tag)
     if release is None:
         return None
     body = release.get("body") or ""
@@ -40,18 +51,32 @@ def with_plan(body: str, plan: str, comment_id: str) -> str:
 
     What GitHub would not take is shortened by the SQL, which is folded at the end.
     """
-    begin, end = (f"<!-- gatekeeper:plan:{comment_id}:{side} -->" for side in ("begin", "end"))
-    # The last marker before an end: a person may have removed one of a pair.
-    there = re.search(
-        f"{re.escape(begin)}(?:(?!{re.escape(begin)}).)*?{re.escape(end)}", body, re.DOTALL
-    )
+    there = _find_plan(body, comment_id)
     before, after = (body, "") if there is None else (body[: there.start()], body[there.end() :])
     gap = "\n\n" if there is None and body.strip() else ""
     # Text of the project's must not end the plan for us.
-    text = plan.replace("<!-- gatekeeper:", "<!- gatekeeper:").strip()
+    text = plan.replace("<!-- gatekeeper:plan:", "<!- gatekeeper:plan:").strip()
     if len(before) + len(after) + len(text) > BODY_CHARACTERS - 200:
         text = text.partition("\n<details")[0].rstrip() + "\n\nIts SQL is too long for this page."
+    begin, end = _markers(comment_id)
     section = f"{begin}\n{text}\n{end}"
     if there is not None and there[0].replace("\r\n", "\n") == section:
         return body
     return f"{before}{gap}{section}{after}"
+
+
+def _find_release(client: Client, tag: str) -> Any:
+    return read(client, _SUBJECT, f"releases/tags/{quote(tag, safe='')}")
+
+
+def _find_plan(body: str, comment_id: str) -> re.Match[str] | None:
+    """Find the plan with its markers; a person may have removed one of an earlier pair."""
+    begin, end = map(re.escape, _markers(comment_id))
+    return re.search(rf"{begin}\s*((?:(?!{begin}).)*?)\s*{end}", body, re.DOTALL)
+
+
+def _markers(comment_id: str) -> tuple[str, str]:
+    return (
+        f"<!-- gatekeeper:plan:{comment_id}:begin -->",
+        f"<!-- gatekeeper:plan:{comment_id}:end -->",
+    )

@@ -6,6 +6,7 @@ from gatekeeper.lock_modes import LockMode
 from gatekeeper.model import NotRehearsed, Outcome, Statement, Step, Verdict
 from gatekeeper.release.plan import Plan, PlannedRevision
 from gatekeeper.reporters import gfm, words
+from gatekeeper.reporters.markdown import render_attestations
 from gatekeeper.reporters.script import join_statements
 
 _HEAD = ("Revision", "Upgrade", "Holds up", "Drops", "Way back")
@@ -40,6 +41,7 @@ def render_page(plan: Plan) -> str:
             "It drops what was written to these since the upgrade:",
             [name for planned in plan.revisions for name in planned.way_back.loses],
         ),
+        *_attestations(plan),
         _script("SQL of the upgrade", plan.upgrade_statements),
         _script("SQL of the way back", plan.downgrade_statements),
         gfm.inline(f"{words.where(plan.report)}."),
@@ -91,6 +93,11 @@ def _listed(none: str, some: str, sentences: tuple[str, ...] | list[str]) -> str
     if not sentences:
         return none
     return f"{some}\n\n" + "\n".join(f"- {gfm.inline(sentence)}" for sentence in sentences)
+
+
+def _attestations(plan: Plan) -> list[str]:
+    lines = render_attestations(plan.report)
+    return [f"## Yours to confirm\n\n{lines}"] if lines else []
 
 
 def _script(title: str, statements: tuple[Statement, ...]) -> str:

@@ -77,8 +77,13 @@ def render(report: Report, context: RenderContext) -> str:
     )
 
 
+def render_attestations(report: Report) -> str:
+    """Return the lines that only people can tick, as `read_ticks` finds them; none is empty."""
+    return "\n".join(_attestation(item, _Room()) for item in report.attestations)
+
+
 def read_ticks(comment_body: str) -> frozenset[str]:
-    """Return the ids of the attestations that people ticked in a rendered comment.
+    """Return the ids of the attestations that people ticked in a rendered comment or plan.
 
     Only lines above the first code block count: whatever the pull request's author wrote
     stands on one line there, before the comment that carries the id.

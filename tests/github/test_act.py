@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from gatekeeper.errors import ConfigError, DatabaseError, ExitCode
 from gatekeeper.github.act import (
     Published,
+    ReleaseTexts,
     Texts,
     exit_code,
     publish,
@@ -36,7 +38,7 @@ from gatekeeper.model import (
 )
 from gatekeeper.settings import ActionInputs, CommentPolicy, FailOn, GitHubContext
 from tests.build import a_change_set, a_revision
-from tests.github.server import ACTIONS, Fault, GitHubServer
+from tests.github.server import ACTIONS, PERSON, Fault, GitHubServer
 from tests.github.test_client import a_client
 from tests.github.test_commands import commands_obeyed, outputs_read
 
@@ -143,6 +145,86 @@ def test_everything_is_published(github: GitHubServer, tmp_path: Path) -> None:
         "::warning file=a.py,line=3::slow",
     ]
     assert "1 of 1 passed\n" in published.log
+
+
+PAGE = "# Release `v1.2.0`: the database\n"
+RELEASE_TEXTS = dataclasses.replace(
+    TEXTS,
+    release=ReleaseTexts(
+        "v1.2.0", PAGE, {"plan.md": PAGE, "plan.json": "{}\n", "evidence.json": "{}\n"}
+    ),
+)
+IN_BODY = f"<!-- gatekeeper:plan:default:begin -->\n{PAGE}<!-- gatekeeper:plan:default:end -->"
+
+
+def a_release_plan() -> Plan:
+    return a_plan(task=Task.RELEASE, pull_request=None, may_comment=False, tag="v1.2.0")
+
+
+@pytest.mark.parametrize(
+    ("token", "inputs", "body", "log"),
+    [
+        pytest.param("token-of-the-job", ActionInputs(), f"Notes.\n\n{IN_BODY}", [], id="posted"),
+        pytest.param(None, ActionInputs(), "Notes.", [], id="no token"),
+        pytest.param(
+            "token-of-the-job", ActionInputs(comment=CommentPolicy.OFF), "Notes.", [], id="off"
+        ),
+        pytest.param(
+            "job-of-fork",
+            ActionInputs(),
+            "Notes.",
+            [
+                "::warning title=The plan is not in the release::release on octo/shop: GitHub "
+                "answered 403: Resource not accessible by integration%0AGive the job "
+                "`permissions: {contents: write}`, or the input `github-token`."
+            ],
+            id="may not",
+        ),
+    ],
+)
+def test_the_plan_of_a_release_is_published(
+    github: GitHubServer,
+    tmp_path: Path,
+    token: str | None,
+    inputs: ActionInputs,
+    body: str,
+    log: list[str],
+) -> None:
+    github.add_release(PERSON, "v1.2.0", "Notes.")
+    context = a_context(tmp_path)
+    client = None if token is None else a_client(github, token)
+    published = publish(CHANGED, RELEASE_TEXTS, a_release_plan(), inputs, context, client)
+    outputs = outputs_of(context)
+    told = {name: outputs[name] for name in ("verdict", "plan", "evidence", "report")}
+    assert told == {
+        "verdict": "pass",
+        "plan": "gatekeeper-report/plan.json",
+        "evidence": "gatekeeper-report/evidence.json",
+        "report": "gatekeeper-report/report.json",
+    }
+    written = {path.name for path in (context.workspace / "gatekeeper-report").iterdir()}
+    assert written == {
+        *("plan.md", "plan.json", "evidence.json"),
+        *("report.json", "report.md", "migrations.sql", ".gitignore"),
+    }
+    assert (tmp_path / "summary").read_text(encoding="utf-8") == PAGE
+    assert github.releases[0]["body"] == body
+    assert github.bodies() == []
+    assert commands_obeyed(published.log)[3:] == log
+
+
+def test_the_summary_of_a_release_says_what_stands_in_its_way(tmp_path: Path) -> None:
+    publish(
+        FAILED, RELEASE_TEXTS, a_release_plan(), ActionInputs(), a_context(tmp_path), client=None
+    )
+    summary = (tmp_path / "summary").read_text(encoding="utf-8")
+    assert summary == f"{PAGE}\n{TEXTS.markdown}"
+
+
+def test_what_people_ticked_in_a_release_is_read(github: GitHubServer) -> None:
+    github.add_release(PERSON, "v1.2.0", IN_BODY)
+    assert read_earlier(a_release_plan(), a_client(github)) == PAGE.strip()
+    assert read_earlier(a_release_plan(), a_client(github, "job-without-permission")) is None
 
 
 def test_annotations_can_be_left_out(tmp_path: Path) -> None:

@@ -211,13 +211,50 @@ def test_a_deleted_branch_is_left_alone() -> None:
     assert (plan.task, plan.reason) == (Task.NOTHING, "refs/tags/simple-tag was deleted")
 
 
-def test_a_tag_is_refused() -> None:
+def a_release(event_name: str, payload: str, **fields: Any) -> GitHubContext:
+    loaded = event(payload)
+    return a_context(event_name, loaded, ref=loaded.get("ref", "refs/tags/0.0.1"), **fields)
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.RELEASE])
+@pytest.mark.parametrize(
+    ("name", "payload", "tag"),
+    [("push", "push_tag", "simple-tag"), ("release", "release_published", "0.0.1")],
+)
+def test_a_tag_is_rehearsed_as_a_release(mode: Mode, name: str, payload: str, tag: str) -> None:
+    context = a_release(name, payload)
+    assert decide(context, ActionInputs(mode=mode), PUSHED) == a_plan(
+        task=Task.RELEASE, head=PUSHED, reason=f"the release {tag} is rehearsed", tag=tag
+    )
+
+
+@pytest.mark.parametrize(
+    ("ref", "tag"), [("refs/tags/api/v1.2.0", "api/v1.2.0"), ("refs/heads/main", None)]
+)
+def test_a_release_by_hand_is_that_of_the_tag_or_of_what_is_checked_out(
+    ref: str, tag: str | None
+) -> None:
+    context = a_context("workflow_dispatch", event("workflow_dispatch"), ref=ref)
+    plan = decide(context, ActionInputs(mode=Mode.RELEASE), PUSHED)
+    assert (plan.task, plan.tag) == (Task.RELEASE, tag)
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.RELEASE])
+@pytest.mark.parametrize("action", ["deleted", "unpublished"])
+def test_a_release_that_is_gone_is_left_alone(mode: Mode, action: str) -> None:
+    context = a_context("release", {**event("release_published"), "action": action})
+    plan = decide(context, ActionInputs(mode=mode), PUSHED)
+    assert (plan.task, plan.reason) == (Task.NOTHING, "refs/tags/0.0.1 was deleted")
+
+
+@pytest.mark.parametrize("name", ["pull_request", "merge_group", "schedule"])
+def test_an_event_that_is_about_no_release_is_refused(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        decide(a_context("push", event("push_tag")), INPUTS, MERGE)
+        decide(a_context(name, {}), ActionInputs(mode=Mode.RELEASE), PUSHED)
     assert str(caught.value) == (
-        "push of refs/tags/simple-tag: a tag was pushed, and rehearsing releases is not in this "
-        "version\nLimit the workflow to branches (`on: {push: {branches: [main]}}`), or set "
-        "`mode: check` with `base`."
+        f"with: mode: the event `{name}` is about no release\n"
+        "Use `mode: release` on one of push, release, workflow_dispatch, such as "
+        "`on: {push: {tags: ['v*']}}`."
     )
 
 
@@ -283,7 +320,7 @@ def test_other_events_are_refused(name: str, payload: dict[str, Any], words: str
         decide(a_context(name, payload), INPUTS, MERGE)
 
 
-@pytest.mark.parametrize("mode", [Mode.RELEASE, Mode.DEPLOY, Mode.PUBLISH])
+@pytest.mark.parametrize("mode", [Mode.DEPLOY, Mode.PUBLISH])
 def test_modes_that_this_version_lacks_are_refused(mode: Mode) -> None:
     with pytest.raises(ConfigError, match=f"`mode: {mode.value}` is not in this version"):
         decide(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gatekeeper.errors import PublishError
-from gatekeeper.github.release_body import BODY_CHARACTERS, put_plan, with_plan
+from gatekeeper.github.release_body import BODY_CHARACTERS, put_plan, read_plan, with_plan
 from tests.github.server import PERSON, Fault, GitHubServer
 from tests.github.test_client import a_client
 
@@ -57,6 +57,15 @@ def test_the_plan_is_put_into_the_release(github: GitHubServer, tag: str, body: 
     text = SECTION if body is None else f"{body}\n\n{SECTION}"
     assert release == {**before, "body": text}
     assert github.sent("PATCH") == 1
+
+
+def test_the_plan_is_read_back_with_what_people_ticked(github: GitHubServer) -> None:
+    client = a_client(github)
+    assert read_plan(client, "v1.2.0", "default") is None
+    release = github.add_release(PERSON, "v1.2.0", "Notes.")
+    assert read_plan(client, "v1.2.0", "default") is None
+    release["body"] = f"Notes.\r\n\r\n{BEGIN}\r\n- [x] Told\r\n{END}"
+    assert read_plan(client, "v1.2.0", "default") == "- [x] Told"
 
 
 def test_a_tag_without_a_release_is_left_alone(github: GitHubServer) -> None:
