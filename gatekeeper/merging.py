@@ -180,6 +180,8 @@ def merge_rehearsals(histories: Sequence[History]) -> Rehearsal | NotRehearsed:
         foreign_keys_before=frozenset().union(*(r.foreign_keys_before for r in each)),
         in_one_go=tuple(difference for r in each for difference in r.in_one_go),
         learned=_join_learned([r.learned for r in each]),
+        catalog_before=None,
+        catalog_after=None,
     )
 
 
@@ -215,6 +217,8 @@ def _join_databases(rehearsals: Sequence[Rehearsal]) -> Rehearsal:
         project=(*rehearsals[0].project, told),
         foreign_keys_before=frozenset().union(*(r.foreign_keys_before for r in rehearsals)),
         in_one_go=_join_differences([r.in_one_go for r in rehearsals], names) or (),
+        catalog_before=None,
+        catalog_after=None,
     )
 
 

@@ -400,6 +400,9 @@ class Rehearsal:
     deploy pass left another schema than the revisions one by one, where none of them varies.
     `env_not_run` is why the project's own env.py did not run, None where it did.
     `is_restricted` says that they ran as a role which owns the database and may no more.
+    `catalog_before` and `catalog_after` are the base's catalog and that after the deploy pass:
+    `table public.users` → digest, to be compared with a database elsewhere. They are None where
+    there is nothing to compare: the models made the base, or there were several databases.
     """
 
     server: ServerInfo
@@ -416,6 +419,8 @@ class Rehearsal:
     in_one_go: tuple[Difference, ...] = ()
     env_not_run: str | None = None
     learned: Learned = Learned()
+    catalog_before: Mapping[str, str] | None = field(default=None, repr=False)
+    catalog_after: Mapping[str, str] | None = field(default=None, repr=False)
 
     def of(self, revision: str, path: str | None = None) -> RehearsedRevision | None:
         """Return the stairway of a revision, None where it was not rehearsed.

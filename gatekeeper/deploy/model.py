@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper.errors import ExitCode, GatekeeperError
-from gatekeeper.model import Project
+from gatekeeper.model import Attestation, Project
 from gatekeeper.policy.model import Environment
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot
@@ -100,8 +100,8 @@ class ReleasedRevision:
 class Release:
     """A release as its plan and evidence tell it; `previous` is None for the first one.
 
-    `catalog_before` and `catalog_after` are `Snapshot.fingerprints` of the rehearsal, None
-    where nothing was rehearsed. `server_major` is that of the rehearsal's server.
+    `catalog_before` and `catalog_after` are the rehearsal's traits (`postgres.likeness`), None
+    where there is nothing to compare. `server_major` is that of the rehearsal's server.
     `window` holds the reasons for a maintenance window.
     """
 
@@ -120,7 +120,7 @@ class Release:
     server_major: int | None
     catalog_before: Mapping[str, str] | None
     catalog_after: Mapping[str, str] | None
-    attestations: Mapping[str, bool]
+    attestations: tuple[Attestation, ...]
 
 
 @dataclass(frozen=True)

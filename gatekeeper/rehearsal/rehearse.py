@@ -23,6 +23,7 @@ from gatekeeper.model import (
     Skipped,
     Step,
 )
+from gatekeeper.postgres.likeness import read_traits
 from gatekeeper.postgres.servers import Server, leave_clean
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.probe.protocol import Launch, ProbeDrift
@@ -154,7 +155,9 @@ def _rehearse(
             deploy = tuple(tuple(r.upgrade for r in on_one) for on_one in revisions)
             reason = "in an audit there is no base to compare with"
             drift = (Skipped(reason),) * len(before)
-        return _rehearsals(script, head, deploy, revisions, drift, before, started, in_one_go)
+        return _rehearsals(
+            script, head, deploy, revisions, drift, before, started, in_one_go, deployed
+        )
 
 
 def _deploy(changes: ChangeSet, stage: Stage, databases: Databases) -> tuple[tuple[Step, ...], ...]:
@@ -276,7 +279,9 @@ def _rehearsals(
     before: Sequence[Snapshot],
     started: float,
     in_one_go: Sequence[tuple[Difference, ...]],
+    deployed: Sequence[Snapshot] | None = None,
 ) -> Rehearsals:
+    is_alike = not stage.ground.is_of_models
     return tuple(
         Rehearsal(
             server=script.server.info,
@@ -293,6 +298,8 @@ def _rehearsals(
             is_restricted=script.preparation.is_restricted,
             in_one_go=in_one_go[number],
             env_not_run=script.env_not_run,
+            catalog_before=read_traits(before[number]) if is_alike else None,
+            catalog_after=read_traits(deployed[number]) if is_alike and deployed else None,
         )
         for number, database in enumerate(stage.database_names)
     )

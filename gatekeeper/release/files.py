@@ -37,6 +37,10 @@ def render_plan(plan: Plan) -> str:
                 "config": changes.project.config,
                 "section": changes.project.section,
                 "script_location": changes.project.script_location,
+                "version_locations": list(changes.project.version_locations),
+                "recursive_version_locations": changes.project.recursive_version_locations,
+                "flask_migrate": changes.project.flask_migrate,
+                "sections": list(changes.sections),
             },
             "from_revisions": list(changes.base_heads),
             "to_revisions": list(changes.head_heads),
@@ -51,10 +55,11 @@ def render_evidence(plan: Plan, plan_text: str) -> str:
     """Return evidence.json (schema 1): what was rehearsed, with what, and what came of it.
 
     `plan_sha256` ties it to the very text of plan.json, `content_hash` to the files of the
-    script directory.
+    script directory. `catalog` is what the target is to look like before and after.
     """
     report = plan.report
     server = report.rehearsal.server
+    seen = report.rehearsal if isinstance(report.rehearsal, Rehearsal) else None
     return _text(
         {
             "schema": 1,
@@ -63,12 +68,25 @@ def render_evidence(plan: Plan, plan_text: str) -> str:
             "content_hash": report.changes.content_hash,
             "head_revisions": list(report.changes.head_heads),
             "verdict": report.verdict.value,
-            "is_rehearsed": isinstance(report.rehearsal, Rehearsal),
+            "is_rehearsed": seen is not None,
             "plan_sha256": hashlib.sha256(plan_text.encode()).hexdigest(),
             "tool": {"name": "gatekeeper", "version": __version__},
             "server": None
             if server is None
             else {"source": server.source.value, "version": server.version},
+            "catalog": {
+                "before": None if seen is None else seen.catalog_before,
+                "after": None if seen is None else seen.catalog_after,
+            },
+            "attestations": [
+                {
+                    "id": each.id,
+                    "title": each.title,
+                    "required_for": list(each.required_for),
+                    "ticked": each.ticked,
+                }
+                for each in report.attestations
+            ],
         }
     )
 
@@ -83,6 +101,8 @@ def _revision(planned: PlannedRevision) -> dict[str, Any]:
         "upgrade": _step(planned.upgrade),
         "downgrade": _step(planned.downgrade),
         "drops": list(planned.drops),
+        "transactional": planned.is_transactional,
+        "rewrites": list(planned.rewrites),
         "rollback": {"obstacle": planned.way_back.obstacle, "loses": list(planned.way_back.loses)},
     }
 
@@ -103,6 +123,7 @@ def _statement(statement: Statement) -> dict[str, Any]:
         "parameters": statement.parameters,
         "path": statement.path,
         "line": statement.line,
+        "database": statement.database,
         "in_transaction": statement.in_transaction,
         "seconds": round(statement.seconds, 6),
         "rows": statement.rows,

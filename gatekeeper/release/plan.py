@@ -52,6 +52,26 @@ class PlannedRevision:
     drops: tuple[str, ...]
     way_back: WayBack
 
+    @property
+    def is_transactional(self) -> bool:
+        """Whether all of the upgrade was seen to run in one transaction with its version.
+
+        If it fails, nothing of it is left.
+        """
+        statements = self.upgrade.statements
+        if self.upgrade.outcome is not Outcome.COMPLETED:
+            return False
+        return not statements or (
+            self.upgrade.ended_transaction is False
+            and all(s.in_transaction for s in statements)
+            and len({s.transaction for s in statements}) == 1
+        )
+
+    @property
+    def rewrites(self) -> tuple[str, ...]:
+        """The tables that the upgrade writes anew, which takes their size once more."""
+        return tuple(dict.fromkeys(r for s in self.upgrade.statements for r in s.rewrites))
+
 
 @dataclass(frozen=True)
 class Plan:

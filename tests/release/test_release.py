@@ -119,6 +119,17 @@ def test_the_plan_of_a_release(
     assert evidence["content_hash"] == read(output, "report.json")["content_hash"]
     assert (evidence["verdict"], evidence["is_rehearsed"]) == ("pass", True)
     assert evidence["head_revisions"] == ["a003"]
+    assert [r["transactional"] for r in plan["revisions"]] == [True, True]
+    assert (
+        evidence["catalog"]["before"] == evidence["catalog"]["after"]
+    )  # what a003 drops is a002's
+    assert "column public.users.id" in evidence["catalog"]["before"]
+    assert evidence["attestations"][0] == {
+        "id": "migrations-reviewed",
+        "title": "Migration files reviewed and approved",
+        "required_for": ["production"],
+        "ticked": False,
+    }
 
 
 def test_the_first_release_begins_with_an_empty_database(
@@ -129,6 +140,14 @@ def test_the_first_release_begins_with_an_empty_database(
     plan = read(output, "plan.json")
     assert (plan["previous"], plan["from_revisions"]) == (None, [])
     assert [r["revision"] for r in plan["revisions"]] == ["a001"]
+    catalog = read(output, "evidence.json")["catalog"]
+    assert sorted(catalog["before"]) == ["extension plpgsql", "schema public"]
+    assert sorted(catalog["after"].keys() - catalog["before"].keys()) == [
+        "column public.users.id",
+        "constraint public.users.users_pkey",
+        "sequence public.users_id_seq",
+        "table public.users",
+    ]
     assert "1 revision in the first release, from an empty database to `a001`" in ran.stdout
 
 
@@ -138,7 +157,9 @@ def test_a_release_without_a_migration(
     ran, output = release(shop, server, clean_environment, "v2.0.0-rc.1")
     assert ran.returncode == 0
     assert read(output, "plan.json")["revisions"] == []
-    assert read(output, "evidence.json")["is_rehearsed"] is False
+    evidence = read(output, "evidence.json")
+    assert (evidence["is_rehearsed"], evidence["server"]) == (False, None)
+    assert evidence["catalog"] == {"before": None, "after": None}
     assert "The release has no migration." in ran.stdout
 
 

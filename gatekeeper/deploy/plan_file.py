@@ -1,0 +1,120 @@
+"""Reads what `gatekeeper release` has written: the plan, and the evidence beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from gatekeeper.deploy.model import Release, ReleasedRevision
+from gatekeeper.errors import ConfigError
+from gatekeeper.model import Attestation, Project
+from gatekeeper.policy.shipped import read_shipped
+
+_EVIDENCE = "evidence.json"
+_FIX = "Write both anew at the release's tag: `gatekeeper release --output DIR`."
+
+
+def read_release(plan: Path) -> Release:
+    """Return the release that a plan tells, with the evidence that lies beside it.
+
+    Evidence of another plan, be it the same one with a changed word, is refused.
+    """
+    beside = plan.with_name(_EVIDENCE)
+    text = _read(plan)
+    told = _parse(plan, text, "plan")
+    evidence = _parse(beside, _read(beside), "evidence")
+    if evidence["plan_sha256"] != hashlib.sha256(text).hexdigest():
+        raise ConfigError(
+            f"{_EVIDENCE} beside it is not the evidence of this plan: one of them was changed "
+            "or replaced",
+            where=str(plan),
+            fix=_FIX,
+        )
+    project = told["project"]
+    statements = [s for r in told["revisions"] for s in r["upgrade"]["statements"]]
+    if project["sections"] or any(s["database"] is not None for s in statements):
+        raise ConfigError(
+            "the release has several histories or databases, and a deploy has one target",
+            where=str(plan),
+            fix="Release and deploy each section by itself (`--section NAME`). An env.py that "
+            "migrates several databases in one run is deployed by hand.",
+        )
+    server, catalog = evidence["server"], evidence["catalog"]
+    return Release(
+        tag=told["tag"],
+        commit=told["commit"],
+        previous=told["previous"],
+        verdict=told["verdict"],
+        project=Project(
+            path=project["path"],
+            config=project["config"],
+            section=project["section"],
+            script_location=project["script_location"],
+            version_locations=tuple(project["version_locations"]),
+            flask_migrate=project["flask_migrate"],
+            recursive_version_locations=project["recursive_version_locations"],
+        ),
+        from_revisions=tuple(told["from_revisions"]),
+        to_revisions=tuple(told["to_revisions"]),
+        revisions=tuple(map(_revision, told["revisions"])),
+        window=tuple(told["maintenance_window"]["reasons"]),
+        obstacles=tuple(told["rollback"]["obstacles"]),
+        content_hash=evidence["content_hash"],
+        is_rehearsed=evidence["is_rehearsed"],
+        server_major=None if server is None else int(server["version"].split(".")[0]),
+        catalog_before=catalog["before"],
+        catalog_after=catalog["after"],
+        attestations=tuple(
+            Attestation(a["id"], a["title"], tuple(a["required_for"]), a["ticked"])
+            for a in evidence["attestations"]
+        ),
+    )
+
+
+def _revision(data: Any) -> ReleasedRevision:
+    return ReleasedRevision(
+        revision=data["revision"],
+        down_revisions=tuple(data["down_revision"]),
+        message=data["message"],
+        path=data["path"],
+        seconds=data["upgrade"]["seconds"],
+        is_transactional=data["transactional"],
+        obstacle=data["rollback"]["obstacle"],
+        loses=tuple(data["rollback"]["loses"]),
+        rewrites=tuple(data["rewrites"]),
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"it cannot be read: {error.strerror}",
+            where=str(path),
+            fix=f"`--plan` names the plan.json of a release; {_EVIDENCE} lies beside it. {_FIX}",
+        ) from error
+
+
+def _parse(path: Path, text: bytes, kind: str) -> Any:
+    """Return the data of a file that keeps to the schema of its kind."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:  # neither JSON nor UTF-8
+        raise ConfigError(f"it is no JSON: {error}", where=str(path), fix=_FIX) from error
+    schema = json.loads(read_shipped(f"{kind}.schema.json"))
+    wrong = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(schema).iter_errors(data)
+    )
+    if wrong is not None:
+        place = wrong.json_path.removeprefix("$").removeprefix(".")
+        raise ConfigError(
+            f"it is no {kind} of schema 1: {f'`{place}`: ' if place else ''}{wrong.message[:300]}",
+            where=str(path),
+            fix=f"{_FIX} Use one version of gatekeeper for release and deploy.",
+        )
+    return data
