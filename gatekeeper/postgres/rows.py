@@ -75,26 +75,22 @@ def row_digests(connection: Connection, tables: Collection[str] = ()) -> Mapping
     Equal rows have an equal digest, whatever their order, and on any server. Names are those
     that `count_rows` takes. In a transaction its settings are others until its end.
     """
-    text = _text_of_rows(connection)
+    # UTF-8 whatever the database's encoding; of SQL_ASCII nobody knows what the bytes mean.
+    is_unknown = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+    encoding = "SQL_ASCII" if is_unknown else "UTF8"
     digests = {}
     with connection.cursor() as cursor:
         for table in _choose(connection, tables, frozenset()):
-            row = text.format(f"ROW({table.columns or ''})::text")
+            text = f"convert_to(ROW({table.columns or ''})::text, '{encoding}')"
             cursor.execute(
-                # Sums of the two halves: they do not depend on the order, and do not cancel
+                # Sums of two parts: they do not depend on the order, and do not cancel
                 # equal rows out as an exclusive or would.
                 f"{_SESSION} SELECT count(*), coalesce(sum(('x' || left(hash, 16))::bit(64)::int8),"
                 " 0), coalesce(sum(('x' || right(hash, 16))::bit(64)::int8), 0)"
-                f" FROM (SELECT md5({row}) AS hash FROM {table.source}) hashed"
+                f" FROM (SELECT encode(sha256({text}), 'hex') AS hash FROM {table.source}) hashed"
             )
             digests[table.name] = " ".join(map(str, cursor.fetchone() or ()))
     return digests
-
-
-def _text_of_rows(connection: Connection) -> str:
-    """Return the expression for a row's text in UTF-8, whatever the database's encoding."""
-    encoding = connection.info.parameter_status("server_encoding")
-    return "{}" if encoding in ("UTF8", "SQL_ASCII") else "convert_to({}, 'UTF8')"
 
 
 def _choose(
