@@ -83,8 +83,11 @@ def dump(installation: Installation, database: Database, *options: str) -> str:
 def dumps(
     installations: dict[Place, Installation],
     start_once: Callable[[Place], Server | None],
-) -> dict[Place, str]:
-    """The dump of the same database by each PostgreSQL of this machine's own."""
+) -> Iterator[dict[Place, str]]:
+    """The dump of the same database by each PostgreSQL of this machine's own.
+
+    Its roles, which all databases of a server share, are gone after the tests.
+    """
     made: dict[Place, str] = {}
     for source in OWN:
         server = start_once(source)
@@ -95,7 +98,12 @@ def dumps(
             schema = dump(program, database, "--schema-only")
             version = dump(program, database, "--data-only", "--table=*.alembic_version")
         made[source] = schema + version
-    return made
+    yield made
+    for source in made:
+        server = start_once(source)
+        assert server is not None
+        for role in ROLES:
+            server.administer(f"DROP ROLE {role}")
 
 
 @contextlib.contextmanager
