@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import difflib
+import functools
 import os
 import sys
 import tempfile
@@ -85,13 +86,32 @@ _OF_RUN = (
 )
 
 
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Return a decorator that adds the options in their order."""
+# The options that are fields of the request.
+_FIELDS = ("project", "config", "section", "base", "head", "policy", "database_url", "python")
 
-    def add(command: F) -> F:
+
+def _asking(*options: Callable[[F], F]) -> Callable[[Callable[..., ExitCode]], Callable[..., Any]]:
+    """Return a decorator that adds the options in their order.
+
+    The command gets what they and the environment say of the project as its `request`.
+    """
+
+    def add(command: Callable[..., ExitCode]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def called(**values: Any) -> ExitCode:
+            fields = {name: values.pop(name) for name in _FIELDS if name in values}
+            request = Request(
+                directory=Path.cwd(),
+                python_version=os.environ.get("GATEKEEPER_PYTHON_VERSION") or None,
+                install=os.environ.get("GATEKEEPER_INSTALL") or None,
+                cache=os.environ.get("GATEKEEPER_CACHE") or None,
+                **fields,
+            )
+            return command(request, **values)
+
         for option in reversed(options):
-            command = option(command)
-        return command
+            called = option(called)
+        return called
 
     return add
 
@@ -103,7 +123,7 @@ def commands() -> None:
 
 
 @commands.command()
-@_options(*_OF_PROJECT, _BASE, *_OF_REPORT, *_OF_RUN)
+@_asking(*_OF_PROJECT, _BASE, *_OF_REPORT, *_OF_RUN)
 @click.option(
     "--all",
     "is_audit",
@@ -121,103 +141,50 @@ def commands() -> None:
     help="Put what had to be found out about the project into the policy file.",
 )
 def check(
-    project: str | None,
-    config: str | None,
-    section: tuple[str, ...],
-    base: str | None,
-    head: str | None,
-    policy: Path | None,
+    request: Request,
     format: tuple[str, ...],
     output: tuple[str, ...],
-    database_url: str | None,
-    python: str | None,
     is_audit: bool,
     is_saving: bool,
 ) -> ExitCode:
     """Rehearse the new revisions and hold them against the policy."""
-    request = Request(
-        directory=Path.cwd(),
-        project=project,
-        config=config,
-        section=section,
-        base=base,
-        head=head,
-        policy=policy,
-        database_url=database_url,
-        python=python,
-        is_audit=is_audit,
-    )
-    return _check_and_report(_with_installation(request), _pair(format, output), is_saving)
+    request = replace(request, is_audit=is_audit)
+    return _check_and_report(request, _pair(format, output), is_saving)
 
 
 @commands.command()
-@_options(*_OF_PROJECT, _BASE, *_OF_REPORT)
+@_asking(*_OF_PROJECT, _BASE, *_OF_REPORT)
 @click.argument("path", nargs=-1)
 def lint(
+    request: Request,
     path: tuple[str, ...],
-    project: str | None,
-    config: str | None,
-    section: tuple[str, ...],
-    base: str | None,
-    head: str | None,
-    policy: Path | None,
     format: tuple[str, ...],
     output: tuple[str, ...],
 ) -> ExitCode:
     """Run the checks that need no database, on the revision files PATH or what is new."""
-    request = Request(
-        directory=Path.cwd(),
-        project=project,
-        config=config,
-        section=section,
-        base=base,
-        head=head,
-        policy=policy,
-        paths=path,
-        is_audit=bool(path),
-        is_lint=True,
-    )
+    request = replace(request, paths=path, is_audit=bool(path), is_lint=True)
     return _check_and_report(request, _pair(format, output))
 
 
 @commands.command()
-@_options(*_OF_PROJECT, _BASE, *_OF_RUN)
+@_asking(*_OF_PROJECT, _BASE, *_OF_RUN)
 @_option(
     TARGET_OPTION,
     metavar="URL",
     help="Your own database, to be looked at as well; it is only read.",
 )
-def doctor(
-    project: str | None,
-    config: str | None,
-    section: tuple[str, ...],
-    base: str | None,
-    policy: Path | None,
-    database_url: str | None,
-    python: str | None,
-    target_url: str | None,
-) -> ExitCode:
+def doctor(request: Request, target_url: str | None) -> ExitCode:
     """Say what would stop a check here, and how to mend it."""
-    request = Request(
-        directory=Path.cwd(),
-        project=project,
-        config=config,
-        section=section,
-        base=base,
-        policy=policy,
-        database_url=database_url,
-        python=python,
-    )
     with _progress() as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
-        diagnoses = examine(_with_installation(request), target_url, surroundings)
+        diagnoses = examine(request, target_url, surroundings)
     context = _of_terminal(surroundings.now)
     click.echo(render_diagnoses(diagnoses, context), nl=False, color=context.color)
     return exit_code(diagnoses)
 
 
 @commands.command()
-@_options(*_OF_PROJECT, *_OF_RUN)
+@_asking(*_OF_PROJECT, *_OF_RUN)
 @_option("--tag", metavar="TAG", help="The release; default: the tag that is checked out.")
 @_option("--previous", metavar="TAG", help="The release before it; default: by version.")
 @_option("--tags", metavar="PATTERN", help="Which tags are releases, such as 'v*'.")
@@ -229,30 +196,16 @@ def doctor(
     help="The folder for plan, evidence and report.",
 )
 def release(
-    project: str | None,
-    config: str | None,
-    section: tuple[str, ...],
-    policy: Path | None,
-    database_url: str | None,
-    python: str | None,
+    request: Request,
     tag: str | None,
     previous: str | None,
     tags: str | None,
     output: Path,
 ) -> ExitCode:
     """Rehearse what a release tag adds and write the plan of its deployment."""
-    request = Request(
-        directory=Path.cwd(),
-        project=project,
-        config=config,
-        section=section,
-        policy=policy,
-        database_url=database_url,
-        python=python,
-    )
     with _progress() as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
-        released = rehearse_release(_with_installation(request), tag, previous, tags, surroundings)
+        released = rehearse_release(request, tag, previous, tags, surroundings)
     context = RenderContext(surroundings.now)
     files = {**released.files, "report.json": REPORTERS["json"](released.report, context)}
     write_folder(output, files)
@@ -329,16 +282,6 @@ def main() -> None:
             click.echo("Run again with GATEKEEPER_DEBUG=1 for the traceback.", err=True)
         code = ExitCode.UNDETERMINED
     sys.exit(int(code or 0))
-
-
-def _with_installation(request: Request) -> Request:
-    """Return the request with what the environment says of making the project's Python."""
-    return replace(
-        request,
-        python_version=os.environ.get("GATEKEEPER_PYTHON_VERSION") or None,
-        install=os.environ.get("GATEKEEPER_INSTALL") or None,
-        cache=os.environ.get("GATEKEEPER_CACHE") or None,
-    )
 
 
 def _check_and_report(
