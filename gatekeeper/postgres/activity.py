@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
@@ -38,6 +40,48 @@ WHERE w.application_name = %s AND w.datname = current_database() AND w.wait_even
 ORDER BY b.pid
 """
 
+# A role that is not in pg_read_all_stats sees of others' sessions neither state nor type.
+# What has a database and a role is a client, or works for one.
+_TOTALS = """
+SELECT
+    (SELECT count(*) FROM pg_stat_activity
+        WHERE datid IS NOT NULL AND usesysid IS NOT NULL
+        AND coalesce(backend_type, 'client backend') = 'client backend'),
+    current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true)::int, 0),
+    (pg_current_wal_flush_lsn() - '0/0')::int8,
+    (SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND usesysid IS NOT NULL AND state IS NULL)
+    + (SELECT count(*) FROM pg_stat_replication WHERE state IS NULL)
+"""
+
+# A dump takes its time, and its queries are not the application's.
+_LONGEST_QUERY = """
+SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), query,
+    extract(epoch FROM clock_timestamp() - query_start)::float8
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND state = 'active'
+AND pid <> pg_backend_pid() AND application_name <> 'pg_dump' AND query_start >= %s
+ORDER BY query_start LIMIT 1
+"""
+
+_LONGEST_WAIT = """
+SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''), coalesce(a.query, ''),
+    extract(epoch FROM clock_timestamp() - l.waitstart)::float8
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE a.datname = current_database() AND NOT l.granted AND l.waitstart IS NOT NULL
+ORDER BY l.waitstart LIMIT 1
+"""
+
+# What only receives the log, such as pg_receivewal, replays nothing.
+_REPLICAS = """
+SELECT coalesce(application_name, ''), (replay_lsn - '0/0')::int8,
+    coalesce(extract(epoch FROM replay_lag), 0)::float8
+FROM pg_stat_replication
+WHERE state IN ('streaming', 'catchup') AND replay_lsn IS NOT NULL ORDER BY 1
+"""
+
 _END = """
 SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name = %s AND datname = current_database() AND pid <> pg_backend_pid()
@@ -47,12 +91,8 @@ _PATH = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true);"
 
 
 @dataclass(frozen=True)
-class Blocker:
-    """A session that holds a lock which another waits for; `pid` is 0 for a prepared transaction.
-
-    `age_seconds` is that of its transaction. Of another role's session only `pid` and
-    `application_name` may be told.
-    """
+class Session:
+    """A session and what it does, for how long. Of another role's the user may be unknown."""
 
     pid: int
     user: str
@@ -61,15 +101,84 @@ class Blocker:
     age_seconds: float
 
     @property
+    def who(self) -> str:
+        by = f" of {self.user}" if self.user else ""
+        named = f" ({self.application_name})" if self.application_name else ""
+        return f"process {self.pid}{by}{named}"
+
+    @property
     def sentence(self) -> str:
         """Who it is, since when and with what, on one line."""
-        if self.pid == 0:
-            who = "a prepared transaction"
-        else:
-            by = f" of {self.user}" if self.user else ""
-            named = f" ({self.application_name})" if self.application_name else ""
-            who = f"process {self.pid}{by}{named}"
-        return f"{who}, {self.age_seconds:.0f} s old: {self.query or 'unknown'}"
+        return f"{self.who}, {self.age_seconds:.0f} s old: {self.query or 'unknown'}"
+
+
+@dataclass(frozen=True)
+class Blocker(Session):
+    """A session that holds a lock which another waits for; its age is its transaction's.
+
+    `pid` is 0 for a prepared transaction.
+    """
+
+    @property
+    def who(self) -> str:
+        return "a prepared transaction" if self.pid == 0 else super().who
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A standby that replays; `position` is how far, `lag_seconds` what the server says."""
+
+    name: str
+    position: int
+    lag_seconds: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a server bears at a moment, and one of its databases.
+
+    `longest_query` has begun after the time that was asked for, `longest_wait` is one for a
+    lock. `position` is how far the server's log is written, in bytes. `hidden` counts the
+    sessions, replicas among them, that do not show to our role what they do.
+    """
+
+    connections: int
+    most_connections: int
+    longest_query: Session | None
+    longest_wait: Session | None
+    position: int
+    replicas: tuple[Replica, ...]
+    hidden: int
+
+
+def read_load(connection: Connection, since: dt.datetime) -> Load:
+    """Return what the server bears; of queries those count that have begun since then."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PATH + _TOTALS)
+        ((connections, most, position, hidden),) = cursor.fetchall()
+        cursor.execute(_PATH + _LONGEST_QUERY, (since,))
+        query = _session(cursor.fetchone())
+        cursor.execute(_PATH + _LONGEST_WAIT)
+        wait = _session(cursor.fetchone())
+        cursor.execute(_PATH + _REPLICAS)
+        replicas = tuple(Replica(*row) for row in cursor.fetchall())
+    return Load(connections, most, query, wait, position, replicas, hidden)
+
+
+def read_time(connection: Connection) -> dt.datetime:
+    """Return the server's time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.clock_timestamp()")
+        ((now,),) = cursor.fetchall()
+        assert isinstance(now, dt.datetime)
+        return now
+
+
+def _session(row: tuple[Any, ...] | None) -> Session | None:
+    if row is None:
+        return None
+    pid, user, application_name, query, age_seconds = row
+    return Session(pid, user, application_name, without_values(query), age_seconds)
 
 
 def read_blockers(connection: Connection, application_name: str) -> tuple[Blocker, ...]:

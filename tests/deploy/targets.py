@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
+import time
 from collections.abc import Iterator
+
+import psycopg2
 
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server, read_url
@@ -71,3 +75,46 @@ def an_ordinary_target(database: Database) -> Iterator[Server]:
             f"DROP OWNED BY {name}",
             f"DROP ROLE {name}",
         )
+
+
+@contextlib.contextmanager
+def busy(database: Database, *statements: str, after_seconds: float = 0) -> Iterator[int]:
+    """Let a session called `shop` run statements, of which the last one does not end.
+
+    That one begins when so much time of the block has passed. Yields the session's process.
+    """
+    connection = database.server.connect(database.name, autocommit=False)
+    cursor = connection.cursor()
+    cursor.execute("SET application_name = 'shop'")
+    connection.commit()
+    for statement in statements[:-1]:
+        cursor.execute(statement)
+
+    def run() -> None:
+        with contextlib.suppress(psycopg2.Error):
+            cursor.execute(statements[-1])
+
+    timer = threading.Timer(after_seconds, run)
+    timer.start()
+    try:
+        if not after_seconds:
+            _wait_until_active(database, connection.info.backend_pid)
+        yield connection.info.backend_pid
+    finally:
+        timer.cancel()
+        while timer.is_alive():
+            connection.cancel()
+            timer.join(0.1)
+        connection.close()
+
+
+def _wait_until_active(database: Database, pid: int) -> None:
+    with database.session() as connection, connection.cursor() as cursor:
+        for _ in range(2000):
+            cursor.execute(
+                "SELECT FROM pg_stat_activity WHERE pid = %s AND state = 'active'", [pid]
+            )
+            if cursor.rowcount:
+                return
+            time.sleep(0.005)
+        raise AssertionError("the session does not work")
