@@ -901,7 +901,7 @@ COMMENTS = Family(
     "'comment'",
     "o.description",
     "o.classoid",
-    "FROM pg_description o WHERE o.objoid >= 16384 OR o.objoid = 'public'::regnamespace",
+    "FROM pg_description o WHERE o.objoid >= 16384 OR o.objoid = to_regnamespace('public')",
     {},
     oid="o.objoid",
     column="o.objsubid",

@@ -101,7 +101,11 @@ class Snapshot:
 
     def without_owners(self) -> Snapshot:
         """Return it without owners and privileges, which are others on another server."""
-        rows = {key: _without(row, ("owner", "privileges")) for key, row in self.rows.items()}
+        rows = {
+            key: _without(row, ("owner", "privileges"))
+            for key, row in self.rows.items()
+            if key[0] != "default privileges"
+        }
         return Snapshot(rows)
 
     @functools.cached_property
