@@ -38,9 +38,11 @@ ALLOWED = {
     "release": GROUND_FLOOR | {"git", "rehearsal", "postgres", "probe", "revisions", "reporters"},
     "request": set(),
     "files": {"errors"},
-    # A release is carried out by the project's own code, on the ground of a rehearsal.
+    # A release is carried out by the project's own code, on the ground of a rehearsal; a
+    # signal waits until what has failed is cleaned up.
     "deploy": GROUND_FLOOR
-    | {"git", "policy", "rehearsal", "postgres", "probe", "revisions", "reporters", "release"},
+    | {"git", "policy", "rehearsal", "postgres", "probe", "revisions", "reporters", "release"}
+    | {"signals"},
 }
 # The story in three parts: how the project is run, the rehearsals, all of it.
 ALLOWED["preparing"] = ALLOWED["rehearsal"] | {"request", "policy", "rehearsal"}

@@ -179,18 +179,27 @@ def read_state(
         snapshot_id=snapshot_id,
         fix=_READ,
     ) as connection:
-        versions = (
-            version
-            for table in version_tables
-            for each in read_version_tables(connection, table.schema, table.name)
-            for version in each
-        )
-        ignore = find_relations(connection, *(table.name for table in version_tables))
-        return TargetState(
-            frozenset(versions),
-            take_snapshot(connection, ignore).without_owners(),
-            count_rows(connection, row_counts, ignore),
-        )
+        return state_of(connection, version_tables, row_counts)
+
+
+def state_of(
+    connection: Connection,
+    version_tables: Collection[VersionTable],
+    row_counts: Collection[str] = (),
+) -> TargetState:
+    """Return what a transaction sees of the database that it is in, as `read_state` does."""
+    versions = (
+        version
+        for table in version_tables
+        for each in read_version_tables(connection, table.schema, table.name)
+        for version in each
+    )
+    ignore = find_relations(connection, *(table.name for table in version_tables))
+    return TargetState(
+        frozenset(versions),
+        take_snapshot(connection, ignore).without_owners(),
+        count_rows(connection, row_counts, ignore),
+    )
 
 
 def end_backends(server: Server, application_name: str) -> int:

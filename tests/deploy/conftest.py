@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from gatekeeper.postgres.databases import Database, open_database
+from gatekeeper.postgres.installations import Installation
+from gatekeeper.postgres.servers import Server, start_server
 from tests.deploy.addresses import Web, serving
+from tests.servers import OWN, Place, why_missing
+
+
+@pytest.fixture(scope="session")
+def start_target_once(installations: dict[Place, Installation]) -> Iterator[Callable[..., Server]]:
+    """A function that starts the target's server of a place at the first call."""
+    started: dict[Place, Server] = {}
+    with contextlib.ExitStack() as stack:
+
+        def start(place: Place) -> Server:
+            if place not in installations:
+                pytest.skip(why_missing(place))
+            if place not in started:
+                started[place] = stack.enter_context(start_server(installations[place]))
+            return started[place]
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def target_server(
+    request: pytest.FixtureRequest,
+    installations: dict[Place, Installation],
+    start_target_once: Callable[[Place], Server],
+) -> Server:
+    """A server of its own for targets: the roles of a rehearsal's server come and go.
+
+    By default it is of the first place that there is.
+    """
+    default = next((place for place in OWN if place in installations), OWN[0])
+    return start_target_once(getattr(request, "param", default))
+
+
+@pytest.fixture
+def target_database(target_server: Server) -> Iterator[Database]:
+    """An empty database to deploy to."""
+    with open_database(target_server) as database:
+        yield database
 
 
 @pytest.fixture

@@ -1,0 +1,382 @@
+"""The backup restored elsewhere, and the release rehearsed on that copy: forward and back."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from gatekeeper.deploy.backup import RESTORED_URL, exceeds_limit, is_archive, verify_backup
+from gatekeeper.deploy.clients import Clients, client_environment, find_clients, run_client
+from gatekeeper.deploy.model import Backup, Deployment, Proof, StepFailed, TargetState
+from gatekeeper.deploy.target import read_state
+from gatekeeper.model import Difference, Direction, Revision
+from gatekeeper.postgres.databases import Database, create_database, drop_database, mark, unmark
+from gatekeeper.postgres.difference import compare
+from gatekeeper.postgres.owners import hand_over, make_owner
+from gatekeeper.postgres.rows import row_digests
+from gatekeeper.postgres.scripts import restore_script
+from gatekeeper.postgres.servers import Server, quote, read_url
+from gatekeeper.postgres.target import look_at
+from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.rehearsal.databases import Databases
+from gatekeeper.rehearsal.stage import Stage, describe
+
+_SHOWN = 5
+
+# `pg_restore` sets what its own version knows; a server that does not know it says this.
+_UNKNOWN_SETTING = re.compile("unrecognized configuration parameter")
+_NOT_INSTALLED = re.compile('extension "(.+?)" is not available|extension control file "(.+?)"')
+
+# What the target's sessions begin with, beyond the server's own settings.
+_SETTINGS = """
+SELECT pg_catalog.split_part(setting, '=', 1),
+    pg_catalog.substr(setting, pg_catalog.strpos(setting, '=') + 1)
+FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) setting
+WHERE s.setdatabase IN (
+    0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+) AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user))
+AND setting !~ '^gatekeeper[.]'
+ORDER BY s.setrole <> 0, s.setdatabase <> 0
+"""
+_IDENTITY = """
+SELECT system_identifier, (SELECT oid FROM pg_catalog.pg_database
+    WHERE datname = pg_catalog.current_database()) FROM pg_catalog.pg_control_system()
+"""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a dump takes for granted: the server's major version, its roles, and the settings
+    that the database's sessions begin with."""
+
+    major: int
+    roles: frozenset[str]
+    settings: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+def rehearse_on_copy(
+    deployment: Deployment,
+    stage: Stage,
+    backup: Backup,
+    revisions: Sequence[Revision],
+    version_tables: Collection[VersionTable],
+) -> Proof:
+    """Return what the revisions, in the order of the upgrade, do to a copy of the target.
+
+    It fails where the copy is not what was backed up, or where the upgrade does not reach the
+    release's revisions. That a downgrade does not lead back is the proof's `obstacle`.
+    """
+    if len(stage.origins) > 1:
+        names = ", ".join(stage.database_names)
+        raise StepFailed(
+            f"env.py migrates several databases ({names}), and a deploy is to one",
+            fix="Deploy them by hand, or give each a section of its own in the configuration.",
+        )
+    with _open_copy(deployment, stage, backup) as (database, is_restored):
+        deployment.tell("Comparing the copy with the target")
+        before = _read(database, version_tables)
+        _require_equal(deployment, backup, before, version_tables, has_rows=is_restored)
+        return _rehearse(deployment, stage, database, before, revisions, version_tables)
+
+
+def read_surroundings(target: Server) -> Surroundings:
+    """Return what a dump of the target takes for granted."""
+    with look_at(target) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_'")
+        roles = frozenset(name for (name,) in cursor.fetchall())
+        cursor.execute(_SETTINGS)
+        settings = tuple((name, value) for name, value in cursor.fetchall())
+        return Surroundings(connection.server_version // 10_000, roles, settings)
+
+
+def restore_copy(
+    server: Server, backup: Backup, surroundings: Surroundings, jobs: int = 1
+) -> Database:
+    """Return a new database of a rehearsal's server with what the backup holds.
+
+    Owners and privileges are not taken over. The roles of the target are made, without any
+    rights, because policies and the revisions may name them.
+    """
+    assert backup.path is not None
+    major = int(server.info.version.split(".")[0])
+    if major != surroundings.major:
+        raise StepFailed(
+            f"the backup is of PostgreSQL {surroundings.major}, and the server that it would be "
+            f"restored on is {server.info.version}",
+            fix=f"Give `--database-url` a PostgreSQL {surroundings.major}, or install one.",
+        )
+    _make_roles(server, surroundings.roles)
+    if not is_archive(backup.path):
+        database = restore_script(backup.path, lambda: create_database(server))
+    else:
+        database = create_database(server)
+        try:
+            if backup.state is not None and ("schema", "public") not in backup.state.catalog.rows:
+                _execute(database, "DROP SCHEMA public")  # no dump tells that it was dropped
+            _restore_archive(find_clients(major), database, backup.path, jobs)
+        except BaseException:
+            drop_database(database)
+            raise
+    _set_settings(database, surroundings.settings)
+    _execute(database, "ANALYZE")
+    return database
+
+
+def _execute(database: Database, statement: str) -> None:
+    with database.session() as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _make_roles(server: Server, roles: Collection[str]) -> None:
+    there = {name for (name,) in server.administer("SELECT rolname FROM pg_catalog.pg_roles")}
+    for role in sorted(set(roles) - there):
+        server.make_role(role)
+
+
+def _restore_archive(clients: Clients, database: Database, path: Path, jobs: int) -> None:
+    server = database.server
+    finished = run_client(
+        clients,
+        "pg_restore",
+        [
+            "--no-owner",
+            "--no-privileges",
+            "--no-password",
+            f"--jobs={jobs}",
+            f"--dbname={database.name}",
+            str(path),
+        ],
+        client_environment(server, database.name, {}),
+    )
+    if finished.status == 0:
+        return
+    failed = [each for each in finished.errors if not _UNKNOWN_SETTING.search(each)]
+    if finished.status == 1 and finished.errors and not failed:
+        return
+    fix = "See the messages: what the dump needs has to be on the server that it is restored on."
+    for match in filter(None, map(_NOT_INSTALLED.search, failed)):
+        fix = (
+            f"Give `--database-url` a server that has the extension `{match[1] or match[2]}`, such "
+            "as a service container of an image with it."
+        )
+    raise StepFailed(
+        f"the backup cannot be restored: {'; '.join(failed[:_SHOWN]) or finished.reason}",
+        where=str(path),
+        fix=fix,
+        details={"errors": failed},
+    )
+
+
+def _set_settings(database: Database, settings: Sequence[tuple[str, str]]) -> None:
+    """Let the copy's sessions begin as the target's do; lists stay lists by FROM CURRENT."""
+    name = quote(database.server, database.name)
+    for setting, value in settings:
+        quoted = ".".join(quote(database.server, part) for part in setting.split("."))
+        database.server.administer(
+            "SELECT pg_catalog.set_config(%s, %s, true);"
+            f" ALTER DATABASE {name} SET {quoted} FROM CURRENT",
+            setting,
+            value,
+        )
+
+
+# --- The copy ------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _open_copy(
+    deployment: Deployment, stage: Stage, backup: Backup
+) -> Iterator[tuple[Database, bool]]:
+    """Yield a copy of the target, and whether it was restored here or is one that is given."""
+    jobs = deployment.environment.backup.jobs
+    url = deployment.environ.get(RESTORED_URL)
+    if url and (backup.path is None or _is_too_large(deployment)):
+        with _open_given(deployment, url) as database:
+            yield database, False
+        return
+    verify_backup(deployment, backup)
+    deployment.tell("Restoring the backup on an ephemeral server")
+    database = restore_copy(stage.server, backup, read_surroundings(deployment.target), jobs)
+    try:
+        if stage.ground.preparation.is_restricted:
+            database = hand_over(database, make_owner(stage.server))
+        yield database, True
+    finally:
+        drop_database(database)
+
+
+def _is_too_large(deployment: Deployment) -> bool:
+    with look_at(deployment.target) as connection:
+        return exceeds_limit(connection, deployment.environment.backup)
+
+
+@contextlib.contextmanager
+def _open_given(deployment: Deployment, url: str) -> Iterator[Database]:
+    """Yield the restored copy of a URL, which is marked as ours for as long as we use it."""
+    server = read_url(url, RESTORED_URL)
+    with look_at(server, fix=f"See that {RESTORED_URL} is right.") as connection:
+        if _identity(connection) == _identity_of(deployment.target):
+            raise StepFailed(
+                "the restored copy that is given is the target itself",
+                where=RESTORED_URL,
+                fix="Give the URL of another database: the release is rehearsed on it.",
+            )
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")
+            ((server.roles.is_superuser,),) = cursor.fetchall()
+    deployment.tell("Taking the restored copy that is given")
+    database = Database(server, server.maintenance_database, secrets.token_hex(16))
+    with contextlib.closing(server):
+        mark(database)
+        try:
+            yield database
+        finally:
+            unmark(database)
+
+
+def _identity_of(server: Server) -> tuple[object, ...]:
+    with look_at(server) as connection:
+        return _identity(connection)
+
+
+def _identity(connection: Connection) -> tuple[object, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(_IDENTITY)
+        return tuple(cursor.fetchall())
+
+
+# --- The rehearsal -------------------------------------------------------------------
+
+
+def _rehearse(
+    deployment: Deployment,
+    stage: Stage,
+    database: Database,
+    before: TargetState,
+    revisions: Sequence[Revision],
+    version_tables: Collection[VersionTable],
+) -> Proof:
+    digests = _digest(database)
+    databases = Databases(stage.origins, (database,))
+
+    deployment.tell("Upgrading the copy")
+    started = time.monotonic()
+    ran = stage.run(databases, revisions, Direction.UPGRADE, observe=None, is_told=False)
+    seconds = time.monotonic() - started
+    if ran.failure is not None:
+        raise StepFailed(
+            f"the upgrade fails on a restored copy of the target: {describe(ran.failure)}",
+            fix="Correct the revision, or the rows that it cannot deal with, and tag again.",
+        )
+    after = _read(database, version_tables)
+    wanted = frozenset(deployment.release.to_revisions)
+    if after.versions != wanted:
+        raise StepFailed(
+            f"after the upgrade a restored copy of the target stands at {_named(after.versions)}, "
+            f"not at {_named(wanted)}",
+            fix="See that env.py commits, and that the plan is of the checked-out release.",
+        )
+    deployment.tell("Downgrading the copy")
+    obstacle = _go_back(stage, databases, revisions, before, digests, version_tables)
+    return Proof(before, after, seconds, obstacle)
+
+
+def _go_back(
+    stage: Stage,
+    databases: Databases,
+    revisions: Sequence[Revision],
+    before: TargetState,
+    digests: Mapping[str, str],
+    version_tables: Collection[VersionTable],
+) -> str | None:
+    """Return why the downgrade does not lead back to where the copy was, None where it does."""
+    (database,) = databases.each
+    one_way = [r.revision for r in revisions if r.downgrade is None]
+    if one_way:
+        return f"{_named(one_way)} has no downgrade"
+    back = tuple(reversed(revisions))
+    ran = stage.run(databases, back, Direction.DOWNGRADE, observe=None, is_told=False)
+    if ran.failure is not None:
+        return f"the downgrade fails: {describe(ran.failure)}"
+    state = _read(database, version_tables)
+    if state.versions != before.versions:
+        return f"the downgrade leads to {_named(state.versions)}, not to {_named(before.versions)}"
+    differences = compare(before.catalog, state.catalog)
+    if differences:
+        return f"the downgrade leads to another catalog: {_told(differences)}"
+    now = _digest(database)
+    changed = sorted(t for t in digests.keys() | now.keys() if digests.get(t) != now.get(t))
+    if changed:
+        return f"after the downgrade rows are not what they were in {', '.join(changed[:_SHOWN])}"
+    return None
+
+
+def _require_equal(
+    deployment: Deployment,
+    backup: Backup,
+    copy: TargetState,
+    version_tables: Collection[VersionTable],
+    has_rows: bool,
+) -> None:
+    """Raise where the copy does not hold what was backed up.
+
+    Without `has_rows`, and where the backup is not of a known moment, its rows may be others.
+    """
+    state = backup.state
+    if state is None:
+        counted = deployment.environment.row_counts
+        state = read_state(deployment.target, version_tables, counted)
+    what = "the restored copy does not hold what was backed up"
+    fix = "Do not rely on this backup: see what the restore left out, and make another."
+    if copy.versions != state.versions:
+        told = f"it stands at {_named(copy.versions)}, not at {_named(state.versions)}"
+        raise StepFailed(f"{what}: {told}", fix=fix)
+    differences = [each for each in compare(state.catalog, copy.catalog) if not _is_of_server(each)]
+    if differences:
+        details = {"differences": list(map(str, differences))}
+        raise StepFailed(f"{what}: {_told(differences)}", fix=fix, details=details)
+    if backup.state is None or not has_rows:
+        return
+    lost = sorted(
+        table
+        for table in state.rows.keys() | copy.rows.keys()
+        if state.rows.get(table) != copy.rows.get(table)
+    )
+    if lost:
+        told = ", ".join(
+            f"{table} has {copy.rows.get(table, 0)} rows, not {state.rows.get(table, 0)}"
+            for table in lost[:_SHOWN]
+        )
+        raise StepFailed(f"{what}: {told}", fix=fix)
+
+
+def _is_of_server(difference: Difference) -> bool:
+    """Whether the server makes the difference: a dump does not tell an extension's version."""
+    return difference.object_type == "extension" and difference.attribute == "version"
+
+
+def _read(database: Database, version_tables: Collection[VersionTable]) -> TargetState:
+    server = database.server
+    server.use_roles_of(database.name)
+    return read_state(replace(server, maintenance_database=database.name), version_tables)
+
+
+def _digest(database: Database) -> Mapping[str, str]:
+    with database.session(autocommit=False) as connection:
+        return row_digests(connection)
+
+
+def _named(revisions: Collection[str]) -> str:
+    return ", ".join(f"`{revision}`" for revision in sorted(revisions)) or "no revision"
+
+
+def _told(differences: Sequence[Difference]) -> str:
+    more = len(differences) - _SHOWN
+    return "; ".join(map(str, differences[:_SHOWN])) + (f"; and {more} more" if more > 0 else "")
