@@ -15,23 +15,27 @@ from gatekeeper.postgres.databases import Database
 from tests.build_git import GitRepository
 from tests.deploy.shop.load import Traffic, run_traffic
 from tests.deploy.shop.project import HEADS, TAGS, digest_old_orders, fill_shop, make_shop
-from tests.live import server_url
+from tests.deploy.targets import url_of
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 
 def alembic(shop: GitRepository, database: Database, *arguments: str) -> str:
-    url = f"{server_url(database.server).rpartition('/')[0]}/{database.name}"
     ran = subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=shop.root,
-        env={**os.environ, "DATABASE_URL": url, "PYTHONPATH": "."},
+        env={**os.environ, "DATABASE_URL": url_of(database), "PYTHONPATH": "."},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
+
+
+def switch(shop: GitRepository, database: Database, control: Path, to: str) -> None:
+    environment = {**os.environ, "DATABASE_URL": url_of(database), "SHOP_CONTROL": str(control)}
+    subprocess.run([sys.executable, "switch.py", to], cwd=shop.root, env=environment, check=True)
 
 
 @contextlib.contextmanager
@@ -47,7 +51,7 @@ def test_every_release_goes_up_and_down_again(tmp_path: Path, database: Database
     for tag in TAGS:
         shop.git("checkout", "--quiet", tag)
         alembic(shop, database, "upgrade", HEADS[tag])
-        alembic(shop, database, "check")  # the models say the same, and there is no other head
+    alembic(shop, database, "check")  # the models say the same
     alembic(shop, database, "downgrade", "base")
 
 
@@ -70,3 +74,26 @@ def test_the_books_know_what_is_lost(tmp_path: Path, database: Database) -> None
             cursor.execute("UPDATE orders SET total = -1 WHERE reference = 'old-7'")
         assert traffic.account(connection).lost == ("new-0-1", "new-1-1")
         assert digest_old_orders(connection) != old
+
+
+def test_the_traffic_obeys_the_switch(tmp_path: Path, database: Database) -> None:
+    """It stands still while the shop is closed, and goes on as the version that fits."""
+    shop = make_shop(tmp_path / "shop")
+    shop.git("checkout", "--quiet", "v2.0.0")
+    alembic(shop, database, "upgrade", "a170")
+    with database.session() as connection:
+        fill_shop(connection, orders=100)
+    control = tmp_path / "control"
+    with writing(database, control, "v1.7.0") as traffic:
+        traffic.wait_for(20)
+        switch(shop, database, control, "on")
+        before = traffic.writes
+        alembic(shop, database, "upgrade", "head")
+        assert traffic.writes == before
+        switch(shop, database, control, "off")
+        traffic.wait_for(20)
+    assert (control / "serving").read_text() == "v2.0.0"
+    with database.session() as connection:
+        told = traffic.account(connection)
+    assert (told.lost, told.failures) == ((), ())
+    assert told.closed_seconds > 0

@@ -197,12 +197,18 @@ class Traffic:
         return time.monotonic() - began
 
 
+def serve(control: Path, version: str) -> None:
+    """Let the application of a version answer from the next write on."""
+    (control / "next").write_text(version)
+    (control / "next").replace(control / "serving")
+
+
 @contextlib.contextmanager
 def run_traffic(
     connect: Callable[[], Connection], control: Path, version: str, threads: int = 4
 ) -> Iterator[Traffic]:
     """Write until the block ends; the application starts with a version."""
-    (control / "serving").write_text(version)
+    serve(control, version)
     traffic = Traffic(connect, control, threads)
     traffic.start()
     try:

@@ -29,7 +29,8 @@ def open_again():
     with engine.connect() as connection:
         version = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
     if version == ScriptDirectory("migrations").get_current_head():
-        (control / "serving").write_text(pathlib.Path("VERSION").read_text())
+        (control / "next").write_text(pathlib.Path("VERSION").read_text())
+        (control / "next").replace(control / "serving")
     (control / "closed").unlink(missing_ok=True)
 
 

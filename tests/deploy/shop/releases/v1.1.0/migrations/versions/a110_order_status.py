@@ -1,4 +1,4 @@
-"""Orders get a status; old ones have none yet"""
+"""Orders get a status, by a default that writes no row"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,8 +12,7 @@ STATUS = sa.Enum("placed", "paid", "sent", name="orderstatus")
 def upgrade():
     op.execute("SET LOCAL lock_timeout = '2s'")
     STATUS.create(op.get_bind())
-    op.add_column("orders", sa.Column("status", STATUS))
-    op.alter_column("orders", "status", server_default="placed")
+    op.add_column("orders", sa.Column("status", STATUS, server_default="placed"))
 
 
 def downgrade():

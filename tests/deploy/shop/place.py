@@ -1,0 +1,135 @@
+"""Where the shop runs: its database and its owner, and gatekeeper as a workflow calls it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
+
+from gatekeeper.postgres.databases import Database
+from tests.build_git import GitRepository
+from tests.deploy.targets import execute, url_of
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository and the database that its releases are deployed to, with an owner of its own.
+
+    `folder` gets plans, records and the folder of the shop's switch. `prefix` are words in front
+    of gatekeeper's command.
+    """
+
+    repository: GitRepository
+    folder: Path
+    url: str = field(repr=False)
+    password: str = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
+    prefix: tuple[str, ...] = ()
+
+    @property
+    def control(self) -> Path:
+        return self.folder / "control"
+
+    def connect(self) -> Connection:
+        return psycopg2.connect(self.url)
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Connection]:
+        with contextlib.closing(self.connect()) as connection:
+            connection.autocommit = True
+            yield connection
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        with self.session() as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+
+    def release(self, tag: str) -> subprocess.CompletedProcess[str]:
+        """Check a tag out and write its plan."""
+        self.repository.git("checkout", "--quiet", tag)
+        return self.run("release", "--output", str(self.folder / f"plan-{tag}"))
+
+    def start_deploy(
+        self, tag: str, *options: str, record: str | None = None, environment: str = "staging"
+    ) -> subprocess.Popen[str]:
+        """Start the deploy of a planned release; its record is that of the tag by default."""
+        return self.start(
+            "deploy",
+            *("--environment", environment),
+            *("--plan", str(self.folder / f"plan-{tag}" / "plan.json")),
+            *("--record", str(self.record_of(record or tag))),
+            *options,
+        )
+
+    def deploy(
+        self, tag: str, *options: str, record: str | None = None, environment: str = "staging"
+    ) -> subprocess.CompletedProcess[str]:
+        started = self.start_deploy(tag, *options, record=record, environment=environment)
+        return _end(started)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*self.prefix, sys.executable, "-m", "gatekeeper", *arguments],
+            cwd=self.repository.root,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return _end(self.start(*arguments))
+
+    def record_of(self, name: str) -> Path:
+        return self.folder / f"record-{name}"
+
+    def read_record(self, name: str) -> Any:
+        return json.loads((self.record_of(name) / "record.json").read_text(encoding="utf-8"))
+
+
+def _end(started: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    output, errors = started.communicate()
+    return subprocess.CompletedProcess(started.args, started.returncode, output, errors)
+
+
+@contextlib.contextmanager
+def open_place(
+    repository: GitRepository, database: Database, environment: Mapping[str, str], folder: Path
+) -> Iterator[Place]:
+    """Yield the place; the role that owns the database is no superuser, and goes with it."""
+    name, password = f"shop_{secrets.token_hex(4)}", secrets.token_hex(12)
+    execute(
+        database,
+        f"CREATE ROLE {name} LOGIN PASSWORD '{password}'",
+        f"ALTER DATABASE {database.name} OWNER TO {name}",
+        f"ALTER SCHEMA public OWNER TO {name}",
+    )
+    url = url_of(database, name, password)
+    control = folder / "control"
+    control.mkdir()
+    variables = {
+        "GATEKEEPER_TARGET_URL": url,
+        "DATABASE_URL": url,
+        "SHOP_CONTROL": str(control),
+        "SHOP_PYTHON": sys.executable,
+    }
+    try:
+        yield Place(repository, folder, url, password, {**environment, **variables})
+    finally:
+        execute(
+            database,
+            f"ALTER DATABASE {database.name} OWNER TO CURRENT_USER",
+            f"REASSIGN OWNED BY {name} TO CURRENT_USER",
+            f"DROP OWNED BY {name}",
+            f"DROP ROLE {name}",
+        )
