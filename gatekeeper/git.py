@@ -250,11 +250,10 @@ def _fetch_command(repository: Repository, name: str, is_sha: bool) -> str | Non
     return shlex.join(["git", "fetch", remote, f"{name}:refs/remotes/{remote}/{name}"])
 
 
-def _refs(repository: Repository, *, at: str | None = None) -> list[str]:
-    """Return the short names of all branches and tags, or of those at one commit."""
-    points_at = () if at is None else (f"--points-at={at}",)
+def _refs(repository: Repository, *which: str) -> list[str]:
+    """Return the short names of all branches and tags, or of those that options choose."""
     spaces = ("refs/remotes", "refs/heads", "refs/tags")
-    names = _output(repository, "for-each-ref", "--format=%(refname:lstrip=2)", *points_at, *spaces)
+    names = _output(repository, "for-each-ref", "--format=%(refname:lstrip=2)", *which, *spaces)
     return [name for name in names.decode(errors="replace").splitlines() if name != "origin/HEAD"]
 
 
@@ -319,6 +318,32 @@ def read_tags(repository: Repository) -> tuple[Tag, ...]:
     return tuple(tags)
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """Where a text came into the repository; `refs` are branches and tags that have it."""
+
+    commit: str
+    refs: tuple[str, ...]
+
+
+def find_introduction(
+    repository: Repository, pattern: str, folders: Iterable[str]
+) -> Sighting | None:
+    """Return the oldest commit that brought lines of a pattern into files of the folders.
+
+    The pattern is an extended regular expression of POSIX. All branches and tags of the clone
+    are looked through.
+    """
+    places = [f":(top){folder}" for folder in folders]
+    harmless = ("--no-textconv", "--no-ext-diff", "--no-show-signature")
+    arguments = ("log", "--all", *harmless, "--format=%H", f"-G{pattern}", "--", *places)
+    found = _output(repository, *arguments)
+    commits = found.decode().split()
+    if not commits:
+        return None
+    return Sighting(commits[-1], tuple(_refs(repository, f"--contains={commits[-1]}")))
+
+
 def choose_base(
     repository: Repository,
     base_option: str | None,
@@ -348,7 +373,7 @@ def _spoken(repository: Repository, ref: str, commit: str) -> str:
     """Return a ref as a person says it: without `origin/`, a sha as a branch or shortened."""
     if ref != commit:
         return ref.removeprefix("origin/")
-    names = _refs(repository, at=commit)
+    names = _refs(repository, f"--points-at={commit}")
     names.sort(key=lambda name: (name not in _DEFAULT_BRANCHES, not name.startswith("origin/")))
     return names[0].removeprefix("origin/") if names else commit[:7]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper.errors import ExitCode, GatekeeperError
-from gatekeeper.model import Attestation, Project
+from gatekeeper.model import Attestation, Lock, Project
 from gatekeeper.policy.model import Environment
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot
@@ -82,7 +82,7 @@ class ReleasedRevision:
 
     `is_transactional` says that all its statements ran in transactions, so that a failure
     leaves nothing of it. `obstacle` is why its downgrade is not proven, `loses` what that drops
-    with all that was written there since.
+    with all that was written there since. `locks` has the strongest lock on each relation.
     """
 
     revision: str
@@ -94,6 +94,7 @@ class ReleasedRevision:
     obstacle: str | None
     loses: tuple[str, ...]
     rewrites: tuple[str, ...] = ()
+    locks: tuple[Lock, ...] = ()
 
 
 @dataclass(frozen=True)

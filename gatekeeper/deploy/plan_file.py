@@ -11,7 +11,8 @@ import jsonschema
 
 from gatekeeper.deploy.model import Release, ReleasedRevision
 from gatekeeper.errors import ConfigError
-from gatekeeper.model import Attestation, Project
+from gatekeeper.lock_modes import LockMode
+from gatekeeper.model import Attestation, Lock, Project
 from gatekeeper.policy.shipped import read_shipped
 
 _EVIDENCE = "evidence.json"
@@ -86,7 +87,16 @@ def _revision(data: Any) -> ReleasedRevision:
         obstacle=data["rollback"]["obstacle"],
         loses=tuple(data["rollback"]["loses"]),
         rewrites=tuple(data["rewrites"]),
+        locks=_strongest(data["upgrade"]["statements"]),
     )
+
+
+def _strongest(statements: Any) -> tuple[Lock, ...]:
+    modes: dict[str, LockMode] = {}
+    for lock in (lock for statement in statements for lock in statement["locks"] or ()):
+        name, mode = lock["relation"], LockMode[lock["mode"].replace(" ", "_")]
+        modes[name] = max(mode, modes.get(name, mode))
+    return tuple(Lock(name, mode) for name, mode in modes.items())
 
 
 def _read(path: Path) -> bytes:

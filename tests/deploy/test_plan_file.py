@@ -12,7 +12,8 @@ import pytest
 from gatekeeper.deploy.model import Release, ReleasedRevision
 from gatekeeper.deploy.plan_file import read_release
 from gatekeeper.errors import ConfigError
-from gatekeeper.model import Attestation, Direction, Outcome, Report, Verdict
+from gatekeeper.lock_modes import LockMode
+from gatekeeper.model import Attestation, Direction, Lock, Outcome, Report, Verdict
 from gatekeeper.policy.shipped import read_shipped
 from gatekeeper.release.files import render_files
 from gatekeeper.release.plan import make_plan
@@ -71,6 +72,7 @@ def closed(schema: Any) -> Any:
 
 SENT = (
     a_statement("ALTER TABLE users ADD email text", locks={"public.users": "ACCESS_EXCLUSIVE"}),
+    a_statement("ANALYZE users", locks={"public.users": "SHARE_UPDATE_EXCLUSIVE"}),
     a_statement("ALTER TABLE users ALTER id TYPE bigint", rewrites=("public.users",)),
 )
 
@@ -104,6 +106,7 @@ def test_a_release_is_read_back(tmp_path: Path) -> None:
                 obstacle="its downgrade was not run: it raises",
                 loses=(),
                 rewrites=("public.users",),
+                locks=(Lock("public.users", LockMode.ACCESS_EXCLUSIVE),),
             ),
         ),
         window=(),
