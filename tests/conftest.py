@@ -23,6 +23,7 @@ _SKIPS_BY_DESIGN = (
     "the syntax is of PostgreSQL",
     "this combination lacks ",
     "this machine has no Python ",
+    "this machine has no PgBouncer",
 )
 
 

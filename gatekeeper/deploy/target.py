@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from gatekeeper.deploy.model import StepFailed, TargetState
-from gatekeeper.errors import DatabaseError
+from gatekeeper.errors import DatabaseError, GatekeeperError
 from gatekeeper.postgres.activity import Blocker, end_sessions, read_blockers
 from gatekeeper.postgres.locking import backend_of, find_holder, has_lock, try_lock
 from gatekeeper.postgres.observation import find_relations, read_version_tables
@@ -49,7 +49,7 @@ class Hold:
     """The target, held by a session of its own so that no second deploy works on it.
 
     The session is asked for an answer every few seconds, so that nothing in between closes
-    it for being idle.
+    it for being idle; one that is lost all the same is replaced.
     """
 
     def __init__(self, server: Server) -> None:
@@ -67,9 +67,9 @@ class Hold:
     def keep(self, ended: threading.Event) -> None:
         """Ask the session for an answer now and then, until the event."""
         while not ended.wait(_PING_SECONDS):
-            with self._guard:
-                if not self._is_held():
-                    self._release()  # what comes next is told that by `assure`
+            # Where it cannot be held any more `assure` says so to whom it concerns.
+            with contextlib.suppress(GatekeeperError):
+                self.assure()
 
     def release(self) -> None:
         with self._guard:

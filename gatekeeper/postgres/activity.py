@@ -26,7 +26,7 @@ _LITERALS = re.compile(
 # A prepared transaction has no session: PostgreSQL gives its number as 0.
 _BLOCKERS = """
 SELECT DISTINCT ON (b.pid) b.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
-    CASE WHEN b.pid = 0 THEN 'PREPARE TRANSACTION' ELSE coalesce(a.query, '') END,
+    CASE WHEN b.pid = 0 THEN 'PREPARE TRANSACTION' WHEN a.state IS NULL THEN '' ELSE a.query END,
     coalesce(extract(epoch FROM clock_timestamp() - coalesce(
         a.xact_start, a.query_start, (
             SELECT min(prepared) FROM pg_prepared_xacts
@@ -92,7 +92,7 @@ _PATH = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true);"
 
 @dataclass(frozen=True)
 class Session:
-    """A session and what it does, for how long. Of another role's the user may be unknown."""
+    """A session and what it does, for how long; `query` is empty where it does not show that."""
 
     pid: int
     user: str
@@ -109,7 +109,9 @@ class Session:
     @property
     def sentence(self) -> str:
         """Who it is, since when and with what, on one line."""
-        return f"{self.who}, {self.age_seconds:.0f} s old: {self.query or 'unknown'}"
+        if not self.query:
+            return f"{self.who}, which does not show to our role what it does"
+        return f"{self.who}, {self.age_seconds:.0f} s old: {self.query}"
 
 
 @dataclass(frozen=True)

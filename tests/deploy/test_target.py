@@ -11,14 +11,16 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
+from gatekeeper.deploy import target as target_module
 from gatekeeper.deploy.model import StepFailed
 from gatekeeper.deploy.target import Blockers, end_backends, hold_target, read_state
 from gatekeeper.errors import DatabaseError
 from gatekeeper.postgres.activity import Blocker
 from gatekeeper.postgres.databases import Database, open_database
+from gatekeeper.postgres.locking import find_holder
 from gatekeeper.postgres.servers import Server
 from gatekeeper.probe.protocol import VersionTable
-from tests.deploy.targets import an_ordinary_target, execute, target_of
+from tests.deploy.targets import an_ordinary_target, busy, execute, target_of
 
 pytestmark = pytest.mark.postgres
 
@@ -90,6 +92,20 @@ def test_a_hold_that_was_lost_is_taken_again(target: Server, database: Database)
         hold.assure()
         with pytest.raises(StepFailed), hold_target(target_of(database)):
             pass
+
+
+@pytest.mark.slow
+def test_a_hold_that_was_lost_is_noticed(
+    target: Server, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to ask for it: the deploy may be busy for an hour."""
+    monkeypatch.setattr(target_module, "_PING_SECONDS", 0.02)
+    with hold_target(target):
+        end_backends(target_of(database), f"gatekeeper_{target.run_id}")
+        deadline = time.monotonic() + 20
+        with database.session() as connection:
+            while find_holder(connection) is None:
+                assert time.monotonic() < deadline
 
 
 def test_a_hold_that_another_took_meanwhile_is_refused(target: Server, database: Database) -> None:
@@ -274,6 +290,19 @@ def test_who_blocks_is_seen(target: Server, database: Database) -> None:
         "INSERT INTO public.shop VALUES (?, ?)"
     )
     assert 0 < age < 20
+
+
+@pytest.mark.slow
+def test_a_blocker_of_another_role(database: Database) -> None:
+    with an_ordinary_target(database) as target:
+        run_as(target, "CREATE TABLE public.shop (id int)")
+        with (
+            busy(database, "LOCK public.shop", "SELECT pg_sleep(60)") as pid,
+            Blockers(target, "gatekeeper_apply") as blockers,
+            waiting(target, "ALTER TABLE public.shop ADD x int"),
+        ):
+            (blocker,) = first_seen(blockers)
+    assert blocker == Blocker(pid, "postgres", "shop", "", 0.0)
 
 
 @pytest.mark.slow

@@ -59,7 +59,10 @@ def test_queries_without_values(query: str, told: str | None) -> None:
             Blocker(7, "shop", "worker", "SELECT ?", 61.7),
             "process 7 of shop (worker), 62 s old: SELECT ?",
         ),
-        (Blocker(7, "shop", "", "", 0.0), "process 7 of shop, 0 s old: unknown"),
+        (
+            Blocker(7, "shop", "", "", 0.0),
+            "process 7 of shop, which does not show to our role what it does",
+        ),
         (
             Blocker(0, "", "", "PREPARE TRANSACTION", 3.0),
             "a prepared transaction, 3 s old: PREPARE TRANSACTION",
