@@ -164,13 +164,14 @@ def hold_target(server: Server) -> Iterator[Hold]:
 def read_state(
     server: Server,
     version_tables: Collection[VersionTable],
-    row_counts: Collection[str] = (),
+    row_counts: Collection[str] | None = (),
     snapshot_id: str | None = None,
 ) -> TargetState:
     """Return what the target holds, read in one transaction that writes nothing.
 
-    `row_counts` names the tables to count, all by default; one that is not there is not
-    counted. With `snapshot_id` the state is that of the transaction which has exported it.
+    `row_counts` names the tables to count, all by default and none with None; one that is not
+    there is not counted. With `snapshot_id` the state is that of the transaction which has
+    exported it.
     """
     with look_at(
         server,
@@ -185,7 +186,7 @@ def read_state(
 def state_of(
     connection: Connection,
     version_tables: Collection[VersionTable],
-    row_counts: Collection[str] = (),
+    row_counts: Collection[str] | None = (),
 ) -> TargetState:
     """Return what a transaction sees of the database that it is in, as `read_state` does."""
     versions = (
@@ -198,7 +199,7 @@ def state_of(
     return TargetState(
         frozenset(versions),
         take_snapshot(connection, ignore).without_owners(),
-        count_rows(connection, row_counts, ignore),
+        {} if row_counts is None else count_rows(connection, row_counts, ignore),
     )
 
 

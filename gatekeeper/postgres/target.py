@@ -14,6 +14,14 @@ from gatekeeper.postgres.observation import find_relations, read_versions
 from gatekeeper.postgres.servers import Server, read_url
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 
+# Answers in no other database, nor in a copy of this one: the same text as
+# `gatekeeper.probe.inside.redirection.IDENTITY_QUERY`.
+IDENTITY_QUERY = """
+SELECT pg_catalog.concat(system_identifier, '/', oid)
+FROM pg_catalog.pg_control_system(), pg_catalog.pg_database
+WHERE datname = pg_catalog.current_database()
+"""
+
 _START = """\
 See that it runs, and that host and port of the URL are right. To start one:
 

@@ -58,6 +58,7 @@ ANSWERS_AT_MOST = 128 * 1024 * 1024  # to one request
 LINE_AT_MOST = 64 * 1024 * 1024
 LINES_SHOWN = 8
 CHUNK = 64 * 1024
+_WITHOUT_LIMIT = 14 * 24 * 3600.0  # seconds; the longest wait that every selector takes
 SECONDS_TO_FINISH = 5.0
 # What is called when a statement begins and has ended, with the step that it belongs to.
 Told = Callable[[RequestedStep | None, Begun | ProbeStatement], None]
@@ -96,8 +97,9 @@ class Probe:
 
         With `told` that is called when a statement begins and when it has ended, while it is not
         known what becomes of its transaction; `observe` is asked until it has an answer in one.
-        A run that does not come to its end then, whatever ends it, ends the process with it:
-        no code of the project goes on where nobody looks.
+        There is no limit of time: what is told takes as long as the rows need that are there.
+        A run that does not come to its end then, whatever ends it, ends the process with it: no
+        code of the project goes on where nobody looks.
         """
         if target.identity is not None:
             self._process.hide(target.password)
@@ -114,7 +116,7 @@ class Probe:
             if told is not None:
                 stack.callback(self._break_off, gathering)
             try:
-                for message in self._process.ask(request):
+                for message in self._process.ask(request, has_limit=told is None):
                     gathering.add(message)
             except ProbeError as error:
                 raise gathering.place(error) from error
@@ -401,9 +403,11 @@ class Process:
             os.set_blocking(stream.fileno(), False)
             self._selector.register(stream, selectors.EVENT_READ)
 
-    def ask(self, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def ask(
+        self, request: Mapping[str, Any], has_limit: bool = True
+    ) -> Iterator[Mapping[str, Any]]:
         """Send a request and yield its answers; the last one ends it."""
-        deadline = time.monotonic() + self._timeout_seconds
+        deadline = time.monotonic() + (self._timeout_seconds if has_limit else _WITHOUT_LIMIT)
         with contextlib.suppress(BrokenPipeError):  # the answers' end tells more
             self._send(protocol.encode(request), deadline)
         size = 0

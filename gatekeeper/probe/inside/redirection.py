@@ -22,8 +22,8 @@ SELECT coalesce(
     pg_catalog.shobj_description(oid, 'pg_database')
 ) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
 """
-# What a real database is known by: no clone and no copy of it answers the same. Names are
-# qualified, for a role may have any search path; no percent sign, for any driver.
+# The same text as `gatekeeper.postgres.target.IDENTITY_QUERY`. Names are qualified, for a role
+# may have any search path; no percent sign, for any driver.
 IDENTITY_QUERY = """
 SELECT pg_catalog.concat(system_identifier, '/', oid)
 FROM pg_catalog.pg_control_system(), pg_catalog.pg_database

@@ -1,0 +1,541 @@
+"""The release's revisions run on the target, and what is there where that does not end well.
+
+What a failure has left is not concluded from the failure: the sessions of the project's code
+are ended, and then the target is looked at. PostgreSQL itself tells of each transaction that
+has written whether it was committed (manual, section 9.27.8).
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gatekeeper.deploy.access import session_name, version_tables_of
+from gatekeeper.deploy.model import Access, Deployment, StepFailed, TargetState
+from gatekeeper.deploy.target import Blockers, end_backends, read_state
+from gatekeeper.errors import DatabaseError, Interrupted, ProbeError
+from gatekeeper.model import Direction, Revision, StepError
+from gatekeeper.postgres.activity import Blocker, without_values
+from gatekeeper.postgres.difference import compare
+from gatekeeper.postgres.target import look_at
+from gatekeeper.probe.protocol import Begun, Fate, ProbeRun, ProbeStatement, RequestedStep
+
+Journal = Callable[[Mapping[str, Any]], None]
+
+# Asked in each transaction until it has a number, which it gets with its first write.
+_OBSERVE = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text"
+_STATUS = "SELECT pg_catalog.pg_xact_status(%s::pg_catalog.xid8)"
+
+# lock_not_available and deadlock_detected: what was in the way may be gone a moment later.
+_PASSING = ("55P03", "40P01")
+_LONGEST_PAUSE_SECONDS = 30.0
+# A server that was killed needs a while to be itself again. Who interrupts waits for nothing.
+_PATIENCE_SECONDS = 120.0
+_PATIENCE_INTERRUPTED_SECONDS = 4.0
+_SHOWN = 5
+
+_FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(\w+)", re.DOTALL)
+# What begins with these leaves nothing behind.
+_READING = (
+    *("select", "values", "table", "show", "set", "reset", "explain", "declare", "fetch", "move"),
+    *("begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "close"),
+    *("lock", "listen", "unlisten", "notify", "discard", "deallocate"),
+)
+# What these leave behind is in the catalog, or makes no difference to anybody.
+_IN_CATALOG = (
+    *("create", "alter", "drop", "comment", "security"),
+    *("reindex", "vacuum", "analyze", "analyse", "cluster", "checkpoint"),
+)
+
+
+class Left(enum.Enum):
+    """What a run that did not end well has left on the target."""
+
+    UNCHANGED = "unchanged"  # proven: version, catalog and the fate of each transaction
+    APPLIED = "applied"  # all of it is there
+    IN_PART = "in part"
+    UNKNOWN = "unknown"  # the target does not tell
+
+
+class ApplyFailed(StepFailed):
+    """The revisions did not run to their end; `left` is what is there of them.
+
+    `signal` is what stopped it, where that was a person or the runner.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None,
+        fix: str | None,
+        details: Mapping[str, Any],
+        left: Left,
+        signal: Interrupted | None,
+    ) -> None:
+        super().__init__(what, where=where, fix=fix, details=details)
+        self.left = left
+        self.signal = signal
+
+    @property
+    def is_unchanged(self) -> bool:
+        return self.left is Left.UNCHANGED
+
+
+@dataclass(frozen=True)
+class Applied:
+    """All revisions have run; `lines` tell it to people."""
+
+    statements: int
+    retries: int
+    seconds: float
+    lines: tuple[str, ...]
+
+
+def apply_upgrade(
+    deployment: Deployment,
+    access: Access,
+    revisions: Sequence[Revision],
+    before: TargetState,
+    told: Journal,
+) -> Applied:
+    """Upgrade the target by the revisions, which are in the order of execution.
+
+    `before` is what the target held when the deploy began: where it is another now, nothing is
+    done. `told` gets each statement as it begins and as it ends, in JSON's words.
+    """
+    return _Work(deployment, access, revisions, Direction.UPGRADE, before, told).do()
+
+
+def apply_downgrade(
+    deployment: Deployment,
+    access: Access,
+    revisions: Sequence[Revision],
+    before: TargetState,
+    told: Journal,
+) -> Applied:
+    """Take the revisions, which are in the order of the upgrade, back from the target.
+
+    `before` is what it holds now; of the revisions only those that are there are taken back.
+    """
+    return _Work(deployment, access, revisions, Direction.DOWNGRADE, before, told).do()
+
+
+def _reached(versions: frozenset[str], revisions: Sequence[Revision]) -> frozenset[str]:
+    """Return those of the revisions that a database at these versions has behind it."""
+    known = {each.revision: each for each in revisions}
+    todo, found = list(versions), set()
+    while todo:
+        name = todo.pop()
+        if name in known and name not in found:
+            found.add(name)
+            todo += [*known[name].down_revisions, *known[name].depends_on]
+    return frozenset(found)
+
+
+# --- What is told while it runs ------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """A statement of a step; `is_committed` is None where nothing tells."""
+
+    step: RequestedStep
+    statement: ProbeStatement | Begun
+    is_committed: bool | None
+
+    @property
+    def word(self) -> str:
+        """What the statement begins with: what it may leave behind."""
+        return _first_word(self.statement)
+
+    @property
+    def told(self) -> str:
+        ran = self.statement
+        place = "" if ran.path is None else f" ({ran.path}:{ran.line})"
+        return f"`{without_values(ran.sql)}`{place}"
+
+
+class _Seen:
+    """Hears what the probe tells in one run, and passes it on.
+
+    `is_cut_off` says that the server did not say itself how the last statement failed.
+    """
+
+    def __init__(self, deployment: Deployment, told: Journal, secret: str) -> None:
+        self.is_cut_off = False
+        self.count = 0
+        self.running: tuple[RequestedStep | None, Begun] | None = None
+        self.ended: list[tuple[RequestedStep | None, ProbeStatement]] = []
+        self.transactions: dict[int, str] = {}  # PostgreSQL's number of each by the probe's
+        self._deployment = deployment
+        self._told = told
+        self._secret = secret
+        self._step: RequestedStep | None = None
+
+    def hear(self, step: RequestedStep | None, what: Begun | ProbeStatement) -> None:
+        if step is not None and step != self._step:
+            self._step = step
+            self._deployment.tell(f"{step.direction.value} {step.revision}")
+        if isinstance(what, Begun):
+            self.running = (step, what)
+            self._pass_on(step, what, state="begun")
+            return
+        self.running = None
+        self.ended.append((step, what))
+        self.count += step is not None
+        if what.transaction is not None and what.observed and what.observed[0][0] is not None:
+            self.transactions[what.transaction] = what.observed[0][0]
+        self._pass_on(
+            step,
+            what,
+            state="failed" if what.failed else "ended",
+            in_transaction=what.transaction is not None,
+            seconds=round(what.seconds, 6),
+            rows=what.rows,
+        )
+
+    def _pass_on(
+        self, step: RequestedStep | None, what: Begun | ProbeStatement, **more: Any
+    ) -> None:
+        self._told(
+            {
+                "revision": None if step is None else step.revision,
+                "direction": None if step is None else step.direction.value,
+                "sql": _without(self._secret, what.sql),
+                "path": what.path,
+                "line": what.line,
+                **more,
+            }
+        )
+
+    def fates(self, is_committed: Callable[[str], bool | None]) -> Iterator[_Ran]:
+        """Yield what the steps have run, each with what became of it.
+
+        Outside of a transaction a statement that was cut off may have come to its end, and a
+        CONCURRENTLY that failed may have done half of what it does.
+        """
+        for step, ran in self.ended:
+            if step is None:
+                continue
+            if ran.transaction is None:
+                is_open = ran.failed and (self.is_cut_off or "concurrently" in ran.sql.lower())
+                yield _Ran(step, ran, None if is_open else ran.fate is Fate.COMMITTED)
+            else:
+                number = self.transactions.get(ran.transaction)
+                yield _Ran(step, ran, number is not None and is_committed(number))
+        step, begun = self.running or (None, None)
+        if step is not None and begun is not None:
+            may_commit = not begun.in_transaction or "commit" in begun.sql.lower()
+            yield _Ran(step, begun, None if may_commit else False)
+
+
+# --- The work ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a run did not end well."""
+
+    what: str
+    where: str | None = None
+    fix: str | None = None
+    sqlstate: str | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a look at the target has shown after a failure.
+
+    `is_at_revision` says that nothing is there but what the version table tells.
+    """
+
+    left: Left
+    versions: frozenset[str] = frozenset()
+    differences: tuple[str, ...] = ()
+    committed: tuple[_Ran, ...] = ()
+    in_doubt: tuple[_Ran, ...] = ()
+    is_at_revision: bool = False
+    why_unknown: str | None = None
+
+
+class _Work:
+    """The steps that lead the target from where it is to the revisions of `aim`."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        access: Access,
+        revisions: Sequence[Revision],
+        direction: Direction,
+        before: TargetState,
+        told: Journal,
+    ) -> None:
+        release = deployment.release
+        is_upgrade = direction is Direction.UPGRADE
+        self.deployment = deployment
+        self.access = access
+        self.revisions = revisions
+        self.before = before
+        self.aim = frozenset(release.to_revisions if is_upgrade else release.from_revisions)
+        in_order = revisions if is_upgrade else tuple(reversed(revisions))
+        self.steps = [RequestedStep(each.revision, direction) for each in in_order]
+        self.told = told
+        self.attempt = 0
+        self.statements = 0
+        self.committed: tuple[_Ran, ...] = ()
+        self.waited_for: dict[int, Blocker] = {}
+        self.seen = _Seen(deployment, told, access.target.password)
+
+    def do(self) -> Applied:
+        """Run the steps; where that does not end well, raise what is there of them."""
+        try:
+            return self._do()
+        except Interrupted as signal:  # further ones are not heard
+            found = self._look(_PATIENCE_INTERRUPTED_SECONDS)
+            raise self._failed(_Failure(signal.what), found, signal) from signal
+
+    def _do(self) -> Applied:
+        started = time.monotonic()
+        self._require_as_before()
+        versions = self.before.versions
+        while True:
+            self.attempt += 1
+            self.seen = _Seen(self.deployment, self.told, self.access.target.password)
+            failure = self._run(self._remaining(versions))
+            self.statements += self.seen.count
+            if failure is None:
+                break
+            found = self._look(_PATIENCE_SECONDS)
+            is_passing = failure.sqlstate in _PASSING and found.is_at_revision
+            is_last = self.attempt >= self.deployment.environment.lock_attempts
+            if not is_passing or is_last:
+                raise self._failed(failure, found, None)
+            versions, self.committed = found.versions, found.committed
+            self._pause()
+        seconds = time.monotonic() - started
+        lines = [f"{len(self.steps)} revisions, {self.statements} statements, {seconds:.1f} s"]
+        if self.attempt > 1:
+            lines.append(f"for want of a lock it was begun {self.attempt} times")
+        return Applied(self.statements, self.attempt - 1, seconds, tuple(lines))
+
+    def _require_as_before(self) -> None:
+        """Raise where somebody else has changed the target since the deploy began."""
+        now = self._read()
+        changed = [str(each) for each in compare(self.before.catalog, now.catalog)]
+        if now.versions != self.before.versions:
+            changed.insert(0, f"it stands at {_named(now.versions)}")
+        if changed:
+            raise ApplyFailed(
+                "the target is not what it was when the deploy began, and nothing was done to "
+                f"it: {_listed(changed)}",
+                where=f"{self.deployment.target.host}:{self.deployment.target.port}",
+                fix="See who changes it, then start the deploy anew.",
+                details={"left": Left.UNCHANGED.value, "differences": changed},
+                left=Left.UNCHANGED,
+                signal=None,
+            )
+
+    def _remaining(self, versions: frozenset[str]) -> list[RequestedStep]:
+        """Return the steps that a database at these versions has still before it."""
+        return [step for step in self.steps if not self._is_done(step, versions)]
+
+    def _is_done(self, step: RequestedStep, versions: frozenset[str]) -> bool:
+        is_there = step.revision in _reached(versions, self.revisions)
+        return is_there is (step.direction is Direction.UPGRADE)
+
+    def _run(self, steps: Sequence[RequestedStep]) -> _Failure | None:
+        """Run steps in one go; return why that did not end well."""
+        name = session_name(self.deployment.target)
+        self.waited_for = {}
+        try:
+            with Blockers(self.deployment.target, name) as blockers:
+                try:
+                    ran = self.access.probe.run(
+                        self.access.target, steps, _OBSERVE, told=self.seen.hear
+                    )
+                finally:
+                    self.waited_for = {each.pid: each for each in blockers.take()}
+            failure = self._failure_of(ran)
+        except (ProbeError, DatabaseError) as error:
+            failure = _Failure(error.what, error.where, error.fix)
+        except OSError as error:
+            failure = _Failure(f"the record cannot be written: {error.strerror}")
+        self.seen.is_cut_off = failure is not None and failure.sqlstate is None
+        return failure
+
+    def _failure_of(self, ran: ProbeRun) -> _Failure | None:
+        error = next((step.error for step in ran.steps if step.error is not None), ran.error)
+        if error is not None:
+            where = None if error.path is None else f"{error.path}:{error.line}"
+            return _Failure(_described(error), where, None, error.sqlstate)
+        versions = self._read().versions
+        statements = (each for step in ran.steps for each in step.statements)
+        is_open = any(s.fate is Fate.OPEN and _first_word(s) not in _READING for s in statements)
+        if versions == self.aim and not is_open:
+            return None
+        why = "leaves a transaction open, which was rolled back" if is_open else "commits nothing"
+        if not ran.fn_calls:
+            why = "runs no migrations"
+        return _Failure(
+            f"env.py ends without an error and {why}",
+            "env.py",
+            "Let env.py commit: `with context.begin_transaction(): context.run_migrations()`.",
+        )
+
+    def _pause(self) -> None:
+        """Wait before the next attempt, longer each time."""
+        longest = min(2.0 ** (self.attempt - 1), _LONGEST_PAUSE_SECONDS)
+        seconds = longest * random.uniform(0.5, 1.0)
+        self.deployment.tell(
+            f"no lock within {self.deployment.environment.lock_timeout_seconds} s"
+            f"{self._in_the_way()}; again in {seconds:.1f} s"
+        )
+        time.sleep(seconds)
+
+    # --- What is there ---------------------------------------------------------------
+
+    def _look(self, patience_seconds: float) -> _Found:
+        """End what is left of the run, then look at the target, which may have to come up."""
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            try:
+                end_backends(self.deployment.target, session_name(self.deployment.target))
+                return self._compare(self._read())
+            except DatabaseError as error:
+                if time.monotonic() > deadline:
+                    return _Found(Left.UNKNOWN, why_unknown=error.what)
+            except StepFailed as error:  # a session that does not end may still commit
+                return _Found(Left.UNKNOWN, why_unknown=error.what)
+            time.sleep(0.5)
+
+    def _compare(self, now: TargetState) -> _Found:
+        fates = [each for each in self._fates() if each.word not in _READING]
+        committed = (*self.committed, *(each for each in fates if each.is_committed))
+        in_doubt = tuple(each for each in fates if each.is_committed is None)
+        differences = tuple(str(each) for each in compare(self.before.catalog, now.catalog))
+        has_moved = now.versions != self.before.versions
+        is_hidden = any(each.word not in _IN_CATALOG for each in (*committed, *in_doubt))
+        if now.versions == self.aim:
+            left = Left.APPLIED
+        elif has_moved or differences or is_hidden:
+            left = Left.IN_PART
+        else:
+            left = Left.UNCHANGED
+        loose = self._loose((*committed, *in_doubt), now.versions)
+        is_at_revision = left is Left.UNCHANGED or (has_moved and not loose)
+        return _Found(left, now.versions, differences, committed, in_doubt, is_at_revision)
+
+    def _fates(self) -> Sequence[_Ran]:
+        with look_at(self.deployment.target) as connection, connection.cursor() as cursor:
+
+            def is_committed(number: str) -> bool | None:
+                cursor.execute(_STATUS, (number,))
+                ((status,),) = cursor.fetchall()
+                return None if status is None else bool(status == "committed")
+
+            return tuple(self.seen.fates(is_committed))
+
+    def _loose(self, ran: Sequence[_Ran], versions: frozenset[str]) -> tuple[_Ran, ...]:
+        """Return what is there of steps that the version table does not count as done."""
+        return tuple(each for each in ran if not self._is_done(each.step, versions))
+
+    def _read(self) -> TargetState:
+        return read_state(self.deployment.target, version_tables_of(self.access.probe), None)
+
+    # --- What is said ----------------------------------------------------------------
+
+    def _failed(self, failure: _Failure, found: _Found, signal: Interrupted | None) -> ApplyFailed:
+        what, fix = _without(self.access.target.password, failure.what), failure.fix
+        if failure.sqlstate in _PASSING:
+            times = "" if self.attempt == 1 else f", {self.attempt} times"
+            what += f"{times}{self._in_the_way()}"
+            fix = (
+                "Start it again when what blocks is gone, or end that: `SELECT "
+                "pg_terminate_backend(PID);`. More patience: `lock_timeout_seconds` and "
+                "`lock_attempts` of the environment."
+            )
+        if found.left is Left.UNKNOWN:
+            fix = "When it answers again, look: `gatekeeper status`, and start the deploy again."
+        elif found.left is Left.IN_PART:
+            fix = (
+                "Finish by hand what is there in part, or take it back, so that the target is "
+                "what its version says. Then start the deploy anew."
+            )
+        return ApplyFailed(
+            f"{what}. {self._tell(found)}",
+            where=failure.where,
+            fix=fix,
+            details={
+                "left": found.left.value,
+                "revisions": sorted(found.versions),
+                "differences": list(found.differences),
+                "committed": [each.told for each in found.committed],
+                "in_doubt": [each.told for each in found.in_doubt],
+                "attempts": self.attempt,
+                "blockers": [each.sentence for each in self.waited_for.values()],
+            },
+            left=found.left,
+            signal=signal,
+        )
+
+    def _tell(self, found: _Found) -> str:
+        named = _named(found.versions)
+        if found.left is Left.UNKNOWN:
+            return f"What it left on the target is not known: {found.why_unknown}"
+        if found.left is Left.UNCHANGED:
+            return (
+                f"The target is as before: it stands at {named}, its catalog is the same, and "
+                "nothing of it was committed"
+            )
+        if found.left is Left.APPLIED:
+            return f"All of it is on the target, which stands at {named}"
+        told = [f"The target stands at {named}"]
+        loose = self._loose((*found.committed, *found.in_doubt), found.versions)
+        for name in dict.fromkeys(each.step.revision for each in loose):
+            of_it = [each for each in loose if each.step.revision == name]
+            done = [each.told for each in of_it if each.is_committed]
+            open_ = [each.told for each in of_it if not each.is_committed]
+            if done:
+                told.append(f"of {name} this is committed: {_listed(done)}")
+            if open_:
+                told.append(
+                    f"of {name} this may have been done, all of it or half: {_listed(open_)}"
+                )
+        if found.differences:
+            told.append(f"since the deploy began it differs in: {_listed(found.differences)}")
+        return "; ".join(told)
+
+    def _in_the_way(self) -> str:
+        if not self.waited_for:
+            return ""
+        return f"; in the way was {_listed([b.sentence for b in self.waited_for.values()])}"
+
+
+def _first_word(statement: ProbeStatement | Begun) -> str:
+    match = _FIRST_WORD.match(statement.sql)
+    return "" if match is None else match[1].lower()
+
+
+def _described(error: StepError) -> str:
+    """Return what an error says, without the values that its details name."""
+    said = error.message.splitlines()[0] if error.message else ""
+    return f"{error.type}: {said}"
+
+
+def _listed(items: Sequence[str]) -> str:
+    rest = len(items) - _SHOWN
+    return "; ".join(items[:_SHOWN]) + (f"; {rest} more" if rest > 0 else "")
+
+
+def _named(versions: frozenset[str]) -> str:
+    return ", ".join(sorted(versions)) or "no revision"
+
+
+def _without(secret: str, text: str) -> str:
+    return text.replace(secret, "***") if len(secret) > 3 else text
