@@ -12,7 +12,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gatekeeper.deploy.access import session_name, version_tables_of
@@ -29,13 +29,18 @@ Journal = Callable[[Mapping[str, Any]], None]
 
 # Asked in each transaction until it has a number, which it gets with its first write.
 _OBSERVE = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text"
-_STATUS = "SELECT pg_catalog.pg_xact_status(%s::pg_catalog.xid8)"
+# A server that fell over may not have heard of a number: what it counted was not committed.
+_STATUS = """
+SELECT CASE WHEN number < pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+    THEN pg_catalog.pg_xact_status(number) ELSE 'aborted' END
+FROM (SELECT %s::pg_catalog.xid8 AS number) given
+"""
 
 # lock_not_available and deadlock_detected: what was in the way may be gone a moment later.
 _PASSING = ("55P03", "40P01")
 _LONGEST_PAUSE_SECONDS = 30.0
 # A server that was killed needs a while to be itself again. Who interrupts waits for nothing.
-_PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 120.0
 _PATIENCE_INTERRUPTED_SECONDS = 4.0
 _SHOWN = 5
 
@@ -103,13 +108,16 @@ def apply_upgrade(
     revisions: Sequence[Revision],
     before: TargetState,
     told: Journal,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> Applied:
     """Upgrade the target by the revisions, which are in the order of execution.
 
     `before` is what the target held when the deploy began: where it is another now, nothing is
-    done. `told` gets each statement as it begins and as it ends, in JSON's words.
+    done. `told` gets each statement as it begins and as it ends, in JSON's words. A target that
+    is not there after a failure is waited for with patience.
     """
-    return _Work(deployment, access, revisions, Direction.UPGRADE, before, told).do()
+    work = _Work(deployment, access, revisions, Direction.UPGRADE, before, told)
+    return work.do(patience_seconds)
 
 
 def apply_downgrade(
@@ -118,12 +126,14 @@ def apply_downgrade(
     revisions: Sequence[Revision],
     before: TargetState,
     told: Journal,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> Applied:
     """Take the revisions, which are in the order of the upgrade, back from the target.
 
     `before` is what it holds now; of the revisions only those that are there are taken back.
     """
-    return _Work(deployment, access, revisions, Direction.DOWNGRADE, before, told).do()
+    work = _Work(deployment, access, revisions, Direction.DOWNGRADE, before, told)
+    return work.do(patience_seconds)
 
 
 def _reached(versions: frozenset[str], revisions: Sequence[Revision]) -> frozenset[str]:
@@ -186,6 +196,8 @@ class _Seen:
             self.running = (step, what)
             self._pass_on(step, what, state="begun")
             return
+        if what.failed and self.running is not None and not self.running[1].in_transaction:
+            what = replace(what, transaction=None)  # of a broken connection no driver tells
         self.running = None
         self.ended.append((step, what))
         self.count += step is not None
@@ -292,15 +304,15 @@ class _Work:
         self.waited_for: dict[int, Blocker] = {}
         self.seen = _Seen(deployment, told, access.target.password)
 
-    def do(self) -> Applied:
+    def do(self, patience_seconds: float) -> Applied:
         """Run the steps; where that does not end well, raise what is there of them."""
         try:
-            return self._do()
+            return self._do(patience_seconds)
         except Interrupted as signal:  # further ones are not heard
             found = self._look(_PATIENCE_INTERRUPTED_SECONDS)
             raise self._failed(_Failure(signal.what), found, signal) from signal
 
-    def _do(self) -> Applied:
+    def _do(self, patience_seconds: float) -> Applied:
         started = time.monotonic()
         self._require_as_before()
         versions = self.before.versions
@@ -311,7 +323,7 @@ class _Work:
             self.statements += self.seen.count
             if failure is None:
                 break
-            found = self._look(_PATIENCE_SECONDS)
+            found = self._look(patience_seconds)
             is_passing = failure.sqlstate in _PASSING and found.is_at_revision
             is_last = self.attempt >= self.deployment.environment.lock_attempts
             if not is_passing or is_last:

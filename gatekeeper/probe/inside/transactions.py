@@ -12,8 +12,8 @@ def transaction_state(dbapi: Any) -> str:
     """Return what the driver says of the connection's transaction."""
     driver = getattr(dbapi, "_connection", dbapi)  # SQLAlchemy's async adapters
     status = getattr(getattr(driver, "info", None), "transaction_status", None)
-    if status is not None:  # libpq's PQtransactionStatus
-        return {0: IDLE, 3: FAILED_TRANSACTION}.get(int(status), IN_TRANSACTION)
+    if status is not None:  # libpq's PQtransactionStatus; 4 is that of a broken connection
+        return {0: IDLE, 3: FAILED_TRANSACTION, 4: IDLE}.get(int(status), IN_TRANSACTION)
     asks = getattr(driver, "is_in_transaction", None)  # asyncpg
     if asks is not None:
         return IN_TRANSACTION if asks() else IDLE
