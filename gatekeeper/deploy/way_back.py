@@ -55,7 +55,7 @@ WITH kept AS MATERIALIZED (
         WHERE pronamespace IN (SELECT oid FROM kept_space)
     UNION ALL SELECT 7, 'pg_type'::regclass, t.oid FROM pg_type t
         LEFT JOIN pg_class c ON c.oid = t.typrelid
-        WHERE (t.typtype IN ('b', 'd', 'e', 'r') AND t.typelem = 0 OR c.relkind = 'c')
+        WHERE (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
         AND t.typnamespace IN (SELECT oid FROM kept_space)
     UNION ALL SELECT 8, 'pg_operator'::regclass, oid FROM pg_operator
         WHERE oprnamespace IN (SELECT oid FROM kept_space)
@@ -224,11 +224,21 @@ def _restore(
             raise StepFailed(
                 f"the backup was not restored, and the target is as it was: {_said(error)}",
                 where=str(backup.path),
-                fix="Let a role restore it that may do this: the owner of all that is in the "
-                "database, or a superuser.",
+                fix=_fix_of(error),
             ) from error
         with telling(deployment.target, "it is not known whether the restore was committed", _LOOK):
             connection.commit()
+
+
+def _fix_of(error: psycopg2.Error) -> str:
+    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+        return (
+            "Restore it as a role that may do this: the owner of all that is in the database, or "
+            "a superuser."
+        )
+    if isinstance(error, psycopg2.errors.OutOfMemory):
+        return "Raise `max_locks_per_transaction` of the server, restart it, and restore again."
+    return "See what PostgreSQL says, and restore the backup by hand."
 
 
 def _said(error: psycopg2.Error) -> str:
@@ -280,7 +290,7 @@ def _run_schema(
     arguments = [f"--section={section}", "--file=-", str(backup.path)]
     with read_client(clients, "pg_restore", arguments) as stream:
         text = stream.read()
-    head, mark, body = text.partition(_FIRST_ENTRY)
+    head, first, rest = text.partition(_FIRST_ENTRY)
     versions = {} if backup.state is None else _extensions_of(backup.state)
 
     def with_version(match: re.Match[bytes]) -> bytes:
@@ -292,10 +302,10 @@ def _run_schema(
     def without_kept(match: re.Match[bytes]) -> bytes:
         return match[1] if match[2].decode().strip('"') in kept else match[0]
 
-    body = _CREATE_SCHEMA.sub(rb"\1IF NOT EXISTS \2", body)
+    body = _CREATE_SCHEMA.sub(rb"\1IF NOT EXISTS \2", first + rest)
     body = _CREATE_EXTENSION.sub(with_version, body)
     body = _COMMENT_ON_EXTENSION.sub(without_kept, body)
-    cursor.execute(_for_server(head, known) + mark + _UNRESTRICT.sub(b"", body))
+    cursor.execute(_for_server(head, known) + _UNRESTRICT.sub(b"", body))
 
 
 def _for_server(head: bytes, known: Collection[str]) -> bytes:

@@ -237,13 +237,6 @@ def test_too_large_a_target_wants_a_restored_copy(shop: Database, tmp_path: Path
     assert make_backup(given, VERSIONS).path is not None
 
 
-def test_clients_of_an_older_version_will_not_do() -> None:
-    with pytest.raises(StepFailed) as raised:
-        find_clients(99)
-    assert raised.value.what.startswith("no `pg_dump` and `pg_restore` for PostgreSQL 99 were")
-    assert raised.value.fix == "Install them: `apt-get install postgresql-client-99`."
-
-
 # --- Spoiled -------------------------------------------------------------------------
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from gatekeeper.deploy.backup import make_backup
@@ -50,8 +53,12 @@ CHANGES = (
     "ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE SELECT ON TABLES FROM PUBLIC",
     "CREATE PUBLICATION everything FOR ALL TABLES",
     "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS"
-    " $$ BEGIN IF tg_tag ~ 'SERVER' THEN RAISE 'no'; END IF; END $$",
+    " $$ BEGIN IF tg_tag ~ 'POLICY' THEN RAISE 'no'; END IF; END $$",
     "CREATE EVENT TRIGGER refuse_all ON ddl_command_start EXECUTE FUNCTION refuse()",
+    "DROP SERVER elsewhere CASCADE",
+    "DROP ACCESS METHOD piles CASCADE",
+    "DROP OPERATOR FAMILY orders_of USING btree CASCADE",
+    "CREATE SERVER nowhere FOREIGN DATA WRAPPER postgres_fdw",
     "SELECT lo_unlink(777)",
     "SELECT lo_from_bytea(999, 'another')",
     "SELECT setval('numbers', 5)",
@@ -175,6 +182,49 @@ def test_rows_that_an_extension_keeps_are_not_there_twice(
     with target_database.session() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT name FROM settings ORDER BY 1")
         assert cursor.fetchall() == [("built in",), ("ours",)]
+
+
+@pytest.mark.slow
+def test_while_others_write(shop: Database, tmp_path: Path) -> None:
+    """Who waits for the restore writes after it, into what was restored."""
+    deployment = deploy_to(target_of(shop), tmp_path)
+    backup = make_backup(deployment, VERSIONS)
+    execute(shop, *LATER)
+    with writing(shop) as written:
+        restore_target(deployment, backup, VERSIONS)
+    with shop.session() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM users WHERE id < 1000 ORDER BY 1")
+        assert [number for (number,) in cursor.fetchall()] == list(range(1, 21))
+        cursor.execute("SELECT max(id) FROM users")
+        assert cursor.fetchone() == (written[-1],)
+
+
+@contextlib.contextmanager
+def writing(database: Database) -> Iterator[list[int]]:
+    """Keep on adding rows, one commit each; yield the numbers of those that were committed."""
+    ended, written = threading.Event(), [999]
+
+    def write() -> None:
+        with contextlib.closing(database.server.connect(database.name)) as connection:
+            while not ended.is_set():
+                # While the table is being replaced, an INSERT may find that its own is gone.
+                with contextlib.suppress(psycopg2.ProgrammingError, psycopg2.OperationalError):
+                    number = written[-1] + 1
+                    connection.cursor().execute("INSERT INTO users VALUES (%s)", (number,))
+                    written.append(number)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield written
+        seen = len(written)
+        deadline = time.monotonic() + 10
+        while len(written) < seen + 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        ended.set()
+        thread.join()
 
 
 # --- Left as it is -------------------------------------------------------------------
