@@ -23,6 +23,7 @@ from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.rows import row_digests
 from gatekeeper.postgres.scripts import restore_script
 from gatekeeper.postgres.servers import Server, quote, read_url
+from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.postgres.target import look_at
 from gatekeeper.probe.protocol import VersionTable
 from gatekeeper.rehearsal.databases import Databases
@@ -82,8 +83,9 @@ def rehearse_on_copy(
     with _open_copy(deployment, stage, backup) as (database, is_restored):
         deployment.tell("Comparing the copy with the target")
         before = _read(database, version_tables)
-        _require_equal(deployment, backup, before, version_tables, has_rows=is_restored)
-        return _rehearse(deployment, stage, database, before, revisions, version_tables)
+        held = _require_equal(deployment, backup, before, version_tables, has_rows=is_restored)
+        proof = _rehearse(deployment, stage, database, before, revisions, version_tables)
+        return _as_on_target(proof, held)
 
 
 def read_surroundings(target: Server) -> Surroundings:
@@ -324,8 +326,8 @@ def _require_equal(
     copy: TargetState,
     version_tables: Collection[VersionTable],
     has_rows: bool,
-) -> None:
-    """Raise where the copy does not hold what was backed up.
+) -> Snapshot:
+    """Return the target's catalog; where the copy does not hold what was backed up, raise.
 
     Without `has_rows`, and where the backup is not of a known moment, its rows may be others.
     """
@@ -343,7 +345,7 @@ def _require_equal(
         details = {"differences": list(map(str, differences))}
         raise StepFailed(f"{what}: {_told(differences)}", fix=fix, details=details)
     if backup.state is None or not has_rows:
-        return
+        return state.catalog
     lost = sorted(
         table
         for table in state.rows.keys() | copy.rows.keys()
@@ -355,11 +357,30 @@ def _require_equal(
             for table in lost[:_SHOWN]
         )
         raise StepFailed(f"{what}: {told}", fix=fix)
+    return state.catalog
 
 
 def _is_of_server(difference: Difference) -> bool:
     """Whether the server makes the difference: a dump does not tell an extension's version."""
     return difference.object_type == "extension" and difference.attribute == "version"
+
+
+def _as_on_target(proof: Proof, held: Snapshot) -> Proof:
+    """Return the proof as if the copy's server had the target's extensions in their versions."""
+    others = {
+        key: row
+        for key, row in held.rows.items()
+        if key[0] == "extension" and proof.before.catalog.rows[key] != row
+    }
+
+    def translated(state: TargetState) -> TargetState:
+        rows = dict(state.catalog.rows)
+        for key, row in others.items():
+            if rows.get(key) == proof.before.catalog.rows[key]:
+                rows[key] = row
+        return replace(state, catalog=Snapshot(rows))
+
+    return replace(proof, before=translated(proof.before), after=translated(proof.after))
 
 
 def _read(database: Database, version_tables: Collection[VersionTable]) -> TargetState:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
+import signal
+import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +19,7 @@ from gatekeeper.deploy import model
 from gatekeeper.deploy.backup import list_archive, make_backup, verify_backup
 from gatekeeper.deploy.clients import find_clients
 from gatekeeper.deploy.model import StepFailed
-from gatekeeper.errors import DatabaseError
+from gatekeeper.errors import DatabaseError, Interrupted
 from gatekeeper.policy.model import Backup, BackupMode
 from gatekeeper.postgres.databases import Database
 from tests.deploy.stages import VERSIONS, deploy_to
@@ -107,8 +112,6 @@ def test_what_is_written_meanwhile_is_in_neither(shop: Database, tmp_path: Path,
 
 
 def rows_of(path: Path, pg_restore: Path, table: str) -> int:
-    import subprocess
-
     arguments = ["--data-only", f"--table={table}", "--file=-", str(path)]
     text = subprocess.run([pg_restore, *arguments], capture_output=True, check=True).stdout
     return text.partition(b"FROM stdin;\n")[2].partition(b"\\.\n")[0].count(b"\n")
@@ -197,6 +200,56 @@ def test_a_full_disk_leaves_nothing(shop: Database, tmp_path: Path, jobs: int) -
     with files_limited_to(32 * 1024), pytest.raises(StepFailed) as raised:
         make_backup(deployment, VERSIONS)
     assert "Make room where the record is written" in (raised.value.fix or "")
+    assert files_in(tmp_path) == []
+
+
+def interrupt(database: Database) -> None:
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def end_sessions(database: Database) -> None:
+    database.server.administer(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = %s AND wait_event_type = 'Lock'",
+        database.name,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("happens", "error"), [(interrupt, Interrupted), (end_sessions, StepFailed)]
+)
+def test_what_ends_in_the_middle_leaves_nothing(
+    shop: Database,
+    tmp_path: Path,
+    happens: Callable[[Database], None],
+    error: type[Exception],
+) -> None:
+    def raise_interrupted(number: int, frame: object) -> None:
+        raise Interrupted("stopped by a test")
+
+    with contextlib.closing(shop.server.connect(shop.name, autocommit=False)) as holder:
+
+        def tell(text: str) -> None:
+            if text.startswith("Dumping"):
+                holder.cursor().execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+
+        def wait_and_do() -> None:
+            query = "SELECT FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+            while not shop.server.administer(query, shop.name):
+                time.sleep(0.02)
+            happens(shop)
+
+        deployment = replace(deploy_to(target_of(shop), tmp_path), tell=tell)
+        before = signal.signal(signal.SIGUSR1, raise_interrupted)
+        thread = threading.Thread(target=wait_and_do)
+        thread.start()
+        try:
+            with pytest.raises(error):
+                make_backup(deployment, VERSIONS)
+        finally:
+            thread.join()
+            signal.signal(signal.SIGUSR1, before)
     assert files_in(tmp_path) == []
 
 

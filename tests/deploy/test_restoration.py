@@ -323,6 +323,49 @@ def test_a_copy_that_lacks_rows_is_no_proof(server: Server, shop: Database, tmp_
     )
 
 
+@pytest.mark.slow
+def test_an_extension_may_have_another_version_here(
+    server: Server, shop: Database, tmp_path: Path
+) -> None:
+    """A dump does not tell it; what is expected of the target has the target's."""
+    execute(
+        shop,
+        "CREATE EXTENSION citext",
+        "UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'citext'",
+    )
+    proof = rehearse(server, target_of(shop), tmp_path)
+    for state in (proof.before, proof.after):
+        assert state.catalog.objects["extension", "citext"]["version"] == "0.9"
+
+
+TWO = """\
+from alembic import context
+from sqlalchemy import create_engine
+
+for name in ("shop", "stock"):
+    engine = create_engine(f"postgresql+psycopg2://nobody@192.0.2.1/{name}")
+    with engine.connect() as connection:
+        context.configure(connection=connection)
+        with context.begin_transaction():
+            context.run_migrations()
+"""
+
+
+@pytest.mark.slow
+def test_one_database_is_deployed_to(server: Server, shop: Database, tmp_path: Path) -> None:
+    deployment = deploy_to(target_of(shop), tmp_path / "record")
+    backup = make_backup(deployment, VERSIONS)
+    files = {**FILES, "migrations/env.py": TWO}
+    with (
+        a_stage(server, tmp_path / "checkout", files) as stage,
+        pytest.raises(StepFailed) as raised,
+    ):
+        rehearse_on_copy(deployment, stage, backup, (), VERSIONS)
+    assert raised.value.what == (
+        "env.py migrates several databases (shop, stock), and a deploy is to one"
+    )
+
+
 # --- The team's own backup, and a copy that is given ---------------------------------
 
 
