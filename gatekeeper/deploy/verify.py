@@ -1,0 +1,250 @@
+"""The target after the upgrade, held against what the rehearsal led to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gatekeeper.deploy.access import version_tables_of
+from gatekeeper.deploy.model import Access, Deployment, Proof, StepFailed, TargetState
+from gatekeeper.deploy.target import read_state
+from gatekeeper.errors import ProbeError
+from gatekeeper.model import Difference
+from gatekeeper.postgres.difference import compare
+from gatekeeper.postgres.snapshot import ObjectKey, Snapshot
+from gatekeeper.postgres.structure import Table, read_structure
+from gatekeeper.postgres.target import look_at
+from gatekeeper.reporters import gfm
+
+_SHOWN = 10
+
+# Users go on to write while a release is deployed: so many rows may have come or gone beside
+# what the rehearsal predicts, or so large a part of them.
+_ROWS_OF_OTHERS = 10
+_PART_OF_OTHERS = 0.05
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The target is as it should be: `lines` for people, `details` for the record."""
+
+    lines: tuple[str, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Rehearsed:
+    """What the catalog should be like, by whatever tells it; `by` says what that is."""
+
+    by: str
+    proof: Proof | None
+    fingerprints: Mapping[str, str]
+
+    def has(self, key: ObjectKey, catalog: Snapshot) -> bool:
+        """Tell whether the rehearsal left an object the same way."""
+        name = " ".join(key)
+        return self.fingerprints.get(name) == catalog.fingerprints[name]
+
+    def differences(self, catalog: Snapshot) -> list[str]:
+        if self.proof is not None:
+            found = compare(self.proof.after.catalog, catalog)
+            return [str(each) for each in found if not _is_of_server(each)]
+        here, there = catalog.fingerprints, self.fingerprints
+        return [
+            f"{name} is {_word(name in here, name in there)}"
+            for name in sorted(here.keys() | there.keys())
+            if here.get(name) != there.get(name)
+        ]
+
+
+def verify_target(
+    deployment: Deployment, access: Access, before: TargetState | None, proof: Proof | None
+) -> Verified:
+    """Return what the upgraded target was seen to be; all that is wrong is raised at once.
+
+    `before` is what it held when the deploy began, None where that is not known any more.
+    """
+    counted = deployment.environment.row_counts
+    after = read_state(deployment.target, version_tables_of(access.probe), counted)
+    rehearsed = _rehearsed(deployment, access, proof)
+    lines: list[str] = []
+    wrong = [
+        *_check_version(deployment, after, lines),
+        *_check_catalog(rehearsed, after, lines),
+        *_check_left(before, after, rehearsed, lines),
+        *_check_rows(before, after, proof, lines),
+    ]
+    drift = _compare_models(access, lines)
+    with look_at(deployment.target, statement_seconds=60) as connection:
+        tables = (*read_structure(connection), _labels_of(after))
+    details = {
+        "revisions": sorted(after.versions),
+        "catalog": dict(after.catalog.fingerprints),
+        "rows": dict(after.rows),
+        "models": drift,
+        "tables": {
+            t.title: {"head": list(t.head), "rows": list(map(list, t.rows))} for t in tables
+        },
+    }
+    if wrong:
+        raise StepFailed(
+            f"the target is not as rehearsed: {_listed(wrong)}",
+            where=f"{deployment.target.host}:{deployment.target.port}",
+            fix="See what the record's page tells of it; what follows is as `on_failure` says.",
+            details={**details, "wrong": wrong},
+        )
+    return Verified(tuple(lines), details)
+
+
+def render_tables(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the tables of a record's details as Markdown, each to be opened."""
+    parts = [
+        gfm.folded(
+            f"{title} ({len(table['rows'])})",
+            gfm.table(
+                [gfm.prose(text) for text in table["head"]],
+                ["---"] * len(table["head"]),
+                ([gfm.code(text) for text in row] for row in table["rows"]),
+            ),
+        )
+        for title, table in tables.items()
+        if table["rows"]
+    ]
+    return "\n\n".join(parts)
+
+
+def _rehearsed(deployment: Deployment, access: Access, proof: Proof | None) -> _Rehearsed | str:
+    """Return what the catalog should be like, or why nothing tells it."""
+    release = deployment.release
+    if proof is not None:
+        return _Rehearsed("the restored copy", proof, proof.after.catalog.fingerprints)
+    if deployment.environment.differences_accepted:
+        return "`differences: accepted`"
+    if release.catalog_after is None:
+        return "the release was not rehearsed"
+    with look_at(deployment.target) as connection:
+        major = connection.server_version // 10_000
+    if major != release.server_major:
+        return f"it was rehearsed on PostgreSQL {release.server_major}, the target is {major}"
+    return _Rehearsed("the release's rehearsal", None, release.catalog_after)
+
+
+def _check_version(deployment: Deployment, after: TargetState, lines: list[str]) -> Iterator[str]:
+    aim = frozenset(deployment.release.to_revisions)
+    if after.versions == aim:
+        lines.append(f"it stands at {_named(after.versions)}")
+    else:
+        yield f"it stands at {_named(after.versions)}, not at {_named(aim)}"
+
+
+def _check_catalog(
+    rehearsed: _Rehearsed | str, after: TargetState, lines: list[str]
+) -> Iterator[str]:
+    if isinstance(rehearsed, str):
+        lines.append(f"its catalog was not compared: {rehearsed}")
+        return
+    differences = rehearsed.differences(after.catalog)
+    if not differences:
+        lines.append(f"its catalog is that of {rehearsed.by}: {len(after.catalog.rows)} objects")
+    for difference in differences:
+        yield f"against {rehearsed.by} {difference}"
+
+
+def _check_left(
+    before: TargetState | None,
+    after: TargetState,
+    rehearsed: _Rehearsed | str,
+    lines: list[str],
+) -> Iterator[str]:
+    """Yield what a migration leaves unfinished: invalid indexes, constraints NOT VALID."""
+    known = set() if before is None else set(_unfinished(before.catalog))
+    new = [key for key in _unfinished(after.catalog) if key not in known]
+    for key in new:
+        object_type, name = key
+        if object_type == "index":
+            yield f"the index {name} is invalid"
+        elif isinstance(rehearsed, str) or not rehearsed.has(key, after.catalog):
+            yield f"the constraint {name} is NOT VALID"
+        else:
+            lines.append(f"the constraint {name} is NOT VALID, as it was rehearsed")
+    if not new:
+        lines.append("no index is invalid and no constraint NOT VALID that was not so before")
+
+
+def _unfinished(catalog: Snapshot) -> Iterator[ObjectKey]:
+    for key, attributes in catalog.objects.items():
+        if "valid" in attributes or "index valid" in attributes:
+            yield "index", key[1]
+        elif key[0] == "constraint" and attributes["definition"].endswith(" NOT VALID"):
+            yield key
+
+
+def _check_rows(
+    before: TargetState | None, after: TargetState, proof: Proof | None, lines: list[str]
+) -> Iterator[str]:
+    """Yield the tables whose number of rows is none that the rehearsal predicts."""
+    if before is None or proof is None:
+        lines.extend(f"{table} has {count} rows" for table, count in sorted(after.rows.items()))
+        return
+    for table in sorted(before.rows.keys() | after.rows.keys()):
+        was, is_ = before.rows.get(table), after.rows.get(table)
+        change = proof.after.rows.get(table, 0) - proof.before.rows.get(table, 0)
+        expected = max(0, (was or 0) + change)
+        told = f"{table} has {_count(is_)} rows, before {_count(was)}, by the rehearsal {expected}"
+        by_others = abs((is_ or 0) - expected)
+        allowed = max(_ROWS_OF_OTHERS, expected * _PART_OF_OTHERS)
+        if by_others > allowed or (expected and not is_):
+            yield told
+        else:
+            lines.append(told)
+
+
+def _compare_models(access: Access, lines: list[str]) -> list[str] | None:
+    """Return what the models want beyond the schema, None where that is not known.
+
+    It is told and fails nothing: the release was judged by what its models wanted where it was
+    rehearsed, and the catalog is compared.
+    """
+    if access.probe.has_ended:
+        lines.append("the models were not compared: the project's process has ended")
+        return None
+    try:
+        wanted = access.probe.drift(access.target).operations
+    except ProbeError as error:
+        lines.append(f"the models were not compared: {error.what}")
+        return None
+    if wanted is None:
+        lines.append("the models were not compared: env.py has no `target_metadata`")
+        return None
+    lines.append(f"the models want: {_listed(wanted)}" if wanted else "the models fit the schema")
+    return list(wanted)
+
+
+def _labels_of(state: TargetState) -> Table:
+    rows = [(name, ", ".join(labels)) for name, labels in state.catalog.enums.items()]
+    return Table("ENUM labels", ("type", "labels"), rows)
+
+
+def _is_of_server(difference: Difference) -> bool:
+    """Whether the server makes the difference: another one may have an extension's next version."""
+    return difference.object_type == "extension" and difference.attribute == "version"
+
+
+def _word(is_here: bool, is_there: bool) -> str:
+    if is_here and is_there:
+        return "changed"
+    return "left" if is_here else "missing"
+
+
+def _count(rows: int | None) -> str:
+    return "no table of" if rows is None else str(rows)
+
+
+def _listed(items: Sequence[str]) -> str:
+    rest = len(items) - _SHOWN
+    return "; ".join(items[:_SHOWN]) + (f"; {rest} more" if rest > 0 else "")
+
+
+def _named(versions: frozenset[str]) -> str:
+    return ", ".join(sorted(versions)) or "no revision"
