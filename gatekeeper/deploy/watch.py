@@ -166,7 +166,7 @@ class _Burden:
         return (
             *seen,
             f"{self._hidden} sessions did not show what they do, so that was not watched: "
-            f'`GRANT pg_monitor TO "{role}"` shows it',
+            f'`GRANT pg_read_all_stats TO "{role}"` shows it',
         )
 
 

@@ -26,7 +26,8 @@ _LITERALS = re.compile(
 # A prepared transaction has no session: PostgreSQL gives its number as 0.
 _BLOCKERS = """
 SELECT DISTINCT ON (b.pid) b.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
-    CASE WHEN b.pid = 0 THEN 'PREPARE TRANSACTION' WHEN a.state IS NULL THEN '' ELSE a.query END,
+    CASE WHEN b.pid = 0 THEN 'PREPARE TRANSACTION'
+        ELSE coalesce(nullif(a.query, '<insufficient privilege>'), '') END,
     coalesce(extract(epoch FROM clock_timestamp() - coalesce(
         a.xact_start, a.query_start, (
             SELECT min(prepared) FROM pg_prepared_xacts
@@ -41,7 +42,8 @@ ORDER BY b.pid
 """
 
 # A role that is not in pg_read_all_stats sees of others' sessions neither state nor type.
-# What has a database and a role is a client, or works for one.
+# What has a database and a role is a client, or works for one. Where nobody follows the log
+# it may be one that cannot be asked for (Aurora).
 _TOTALS = """
 SELECT
     (SELECT count(*) FROM pg_stat_activity
@@ -50,9 +52,10 @@ SELECT
     current_setting('max_connections')::int
         - current_setting('superuser_reserved_connections')::int
         - coalesce(current_setting('reserved_connections', true)::int, 0),
-    (pg_current_wal_flush_lsn() - '0/0')::int8,
+    CASE WHEN EXISTS (SELECT FROM pg_stat_replication)
+        THEN (pg_current_wal_flush_lsn() - '0/0')::int8 ELSE 0 END,
     (SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND usesysid IS NOT NULL AND state IS NULL)
+        WHERE datname = current_database() AND query = '<insufficient privilege>')
     + (SELECT count(*) FROM pg_stat_replication WHERE state IS NULL)
 """
 
@@ -140,8 +143,9 @@ class Load:
     """What a server bears at a moment, and one of its databases.
 
     `longest_query` has begun after the time that was asked for, `longest_wait` is one for a
-    lock. `position` is how far the server's log is written, in bytes. `hidden` counts the
-    sessions, replicas among them, that do not show to our role what they do.
+    lock. `position` is how far the server's log is written, in bytes, or 0 where nobody
+    follows it. `hidden` counts the sessions, replicas among them, that do not show to our
+    role what they do.
     """
 
     connections: int

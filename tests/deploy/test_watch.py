@@ -110,7 +110,7 @@ def test_what_a_role_may_not_see_is_said(deploy: Deploy, database: Database) -> 
         (*_, last) = watch_target(deploy(SHORT, target=target))
     assert last == (
         "1 sessions did not show what they do, so that was not watched: "
-        f'`GRANT pg_monitor TO "{target.user}"` shows it'
+        f'`GRANT pg_read_all_stats TO "{target.user}"` shows it'
     )
 
 

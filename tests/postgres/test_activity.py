@@ -101,7 +101,7 @@ def test_the_load_of_a_server(database: Database) -> None:
         )
         assert 0 < load.longest_wait.age_seconds < load.longest_query.age_seconds < 60
         assert 4 <= load.connections < load.most_connections <= 200
-        assert (load.replicas, load.hidden) == ((), 0)
+        assert (load.position, load.replicas, load.hidden) == (0, (), 0)
 
 
 @pytest.mark.postgres
