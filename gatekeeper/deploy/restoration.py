@@ -20,7 +20,7 @@ from gatekeeper.model import Difference, Direction, Revision
 from gatekeeper.postgres.databases import Database, create_database, drop_database, mark, unmark
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.owners import hand_over, make_owner
-from gatekeeper.postgres.rows import row_digests
+from gatekeeper.postgres.rows import read_sequences, row_digests
 from gatekeeper.postgres.scripts import restore_script
 from gatekeeper.postgres.servers import Server, quote, read_url
 from gatekeeper.postgres.snapshot import Snapshot
@@ -265,7 +265,7 @@ def _rehearse(
     revisions: Sequence[Revision],
     version_tables: Collection[VersionTable],
 ) -> Proof:
-    digests = _digest(database)
+    content = _content_of(database)
     databases = Databases(stage.origins, (database,))
 
     deployment.tell("Upgrading the copy")
@@ -286,7 +286,7 @@ def _rehearse(
             fix="See that env.py commits, and that the plan is of the checked-out release.",
         )
     deployment.tell("Downgrading the copy")
-    obstacle = _go_back(stage, databases, revisions, before, digests, version_tables)
+    obstacle = _go_back(stage, databases, revisions, before, content, version_tables)
     return Proof(before, after, seconds, obstacle)
 
 
@@ -295,7 +295,7 @@ def _go_back(
     databases: Databases,
     revisions: Sequence[Revision],
     before: TargetState,
-    digests: Mapping[str, str],
+    content: _Content,
     version_tables: Collection[VersionTable],
 ) -> str | None:
     """Return why the downgrade does not lead back to where the copy was, None where it does."""
@@ -313,11 +313,7 @@ def _go_back(
     differences = compare(before.catalog, state.catalog)
     if differences:
         return f"the downgrade leads to another catalog: {_told(differences)}"
-    now = _digest(database)
-    changed = sorted(t for t in digests.keys() | now.keys() if digests.get(t) != now.get(t))
-    if changed:
-        return f"after the downgrade rows are not what they were in {', '.join(changed[:_SHOWN])}"
-    return None
+    return _changed(content, _content_of(database))
 
 
 def _require_equal(
@@ -389,9 +385,34 @@ def _read(database: Database, version_tables: Collection[VersionTable]) -> Targe
     return read_state(replace(server, maintenance_database=database.name), version_tables)
 
 
-def _digest(database: Database) -> Mapping[str, str]:
+@dataclass(frozen=True)
+class _Content:
+    """The rows of each table, as a digest, and how far each sequence has come."""
+
+    digests: Mapping[str, str]
+    sequences: Mapping[str, int]
+
+
+def _content_of(database: Database) -> _Content:
     with database.session(autocommit=False) as connection:
-        return row_digests(connection)
+        return _Content(row_digests(connection), read_sequences(connection))
+
+
+def _changed(before: _Content, after: _Content) -> str | None:
+    """Return what of the content is not as it was, None where nothing is lost."""
+    digests, now = before.digests, after.digests
+    changed = sorted(t for t in digests.keys() | now.keys() if digests.get(t) != now.get(t))
+    if changed:
+        return f"after the downgrade rows are not what they were in {', '.join(changed[:_SHOWN])}"
+    went_back = sorted(
+        sequence
+        for sequence, position in before.sequences.items()
+        if after.sequences.get(sequence, position - 1) < position
+    )
+    if went_back:
+        told = ", ".join(went_back[:_SHOWN])
+        return f"after the downgrade values come again that were there already, from {told}"
+    return None
 
 
 def _named(revisions: Collection[str]) -> str:

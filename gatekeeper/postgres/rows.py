@@ -1,4 +1,4 @@
-"""The rows of the user's tables: how many there are, and a digest of all of them.
+"""The rows of the user's tables: their number, their digest, and how far sequences are.
 
 Of a partitioned table all rows count as its own, so its partitions are passed over. Left out
 are the members of extensions, whose rows come with the extension, and foreign tables.
@@ -38,6 +38,12 @@ AND NOT EXISTS (
     WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e'
 )
 ORDER BY 1
+"""
+
+# Where it will go on from; a sequence that was never asked has no last value.
+_SEQUENCES = """
+SELECT schemaname || '.' || sequencename, last_value * sign(increment_by)::int8
+FROM pg_sequences WHERE last_value IS NOT NULL
 """
 
 
@@ -94,6 +100,16 @@ def row_digests(connection: Connection, tables: Collection[str] = ()) -> Mapping
             )
             digests[table.name] = " ".join(map(str, cursor.fetchone() or ()))
     return digests
+
+
+def read_sequences(connection: Connection) -> Mapping[str, int]:
+    """Return how far each sequence has come that was ever asked; a larger number is further.
+
+    One that went back would give again what is in its table already.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_SESSION + _SEQUENCES)
+        return dict(cursor.fetchall())
 
 
 def _choose(

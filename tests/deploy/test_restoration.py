@@ -210,6 +210,15 @@ def test_there_and_back(server: Server, shop: Database, tmp_path: Path) -> None:
             None,
             id="row brought back",
         ),
+        pytest.param(
+            "op.execute(\"SELECT nextval('numbers')\")", "pass", None, id="sequence went on"
+        ),
+        pytest.param(
+            'op.execute("DROP SEQUENCE numbers")',
+            'op.execute("CREATE SEQUENCE numbers")',
+            "after the downgrade values come again that were there already, from public.numbers",
+            id="sequence went back",
+        ),
     ],
 )
 def test_what_stands_in_the_way_back(
@@ -220,6 +229,7 @@ def test_what_stands_in_the_way_back(
     downgrade: str | None,
     obstacle: str | None,
 ) -> None:
+    execute(shop, "CREATE SEQUENCE numbers", "SELECT setval('numbers', 100)")
     assert rehearse(server, target_of(shop), tmp_path, upgrade, downgrade).obstacle == obstacle
 
 

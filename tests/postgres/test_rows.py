@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gatekeeper.postgres.databases import Database, open_database
-from gatekeeper.postgres.rows import count_rows, row_digests
+from gatekeeper.postgres.rows import count_rows, read_sequences, row_digests
 from gatekeeper.postgres.servers import Server
 from tests.servers import on_every_server
 
@@ -199,3 +199,20 @@ def test_odd_names(database: Database) -> None:
     assert counts(database) == {"Odd % \"s.%s.'t": 1}
     assert counts(database, "%s.'t") == {"Odd % \"s.%s.'t": 1}
     assert digests(database).keys() == {"Odd % \"s.%s.'t"}
+
+
+def test_how_far_sequences_have_come(database: Database) -> None:
+    execute(
+        database,
+        "CREATE TABLE shop (id serial, no int GENERATED ALWAYS AS IDENTITY)",
+        "INSERT INTO shop SELECT FROM generate_series(1, 3)",
+        "CREATE SEQUENCE down INCREMENT -2 START -1",
+        "SELECT nextval('down'), nextval('down')",
+        "CREATE SEQUENCE never",
+    )
+    with database.session() as connection:
+        assert read_sequences(connection) == {
+            "public.shop_id_seq": 3,
+            "public.shop_no_seq": 3,
+            "public.down": 3,
+        }
