@@ -18,13 +18,13 @@ from gatekeeper.deploy.rights import read_needs
 from gatekeeper.git import Repository
 from gatekeeper.model import ChangeSet
 from gatekeeper.policy.model import BackupMode, Watch
+from gatekeeper.postgres.activity import Replica, read_replicas
 from gatekeeper.postgres.likeness import find_unlike
 from gatekeeper.postgres.observation import invalid_indexes
 from gatekeeper.postgres.readiness import (
     LongTransaction,
     Standing,
     find_closed_schemas,
-    find_lagging,
     find_long_transactions,
     find_missing_extensions,
     find_of_others,
@@ -112,14 +112,16 @@ def examine_target(
     applied = applied_at(state.versions, changes.head_history)
     if applied == applied_at(release.to_revisions, changes.head_history):
         return ()
+    # What the environment bears after the deploy is the measure before it as well.
+    limits = deployment.environment.watch or Watch(0)
     of_revision = tuple(_of_revision(release, repository, changes, state))
     with look_at(deployment.target, statement_seconds=60) as connection:
         standing = read_standing(connection)
         found = [
             *of_revision,
             *_of_server(release, standing),
-            *_of_sessions(deployment, connection, standing),
-            *_of_replicas(deployment, connection),
+            *_of_sessions(deployment, connection, standing, limits.query_seconds),
+            *examine_replicas(read_replicas(connection), limits.replication_lag_seconds),
             *_of_indexes(release, connection),
             *_of_rights(release, connection, standing),
             *_of_backup(deployment, connection, standing),
@@ -217,10 +219,9 @@ def _of_server(release: Release, standing: Standing) -> Iterator[Problem]:
 
 
 def _of_sessions(
-    deployment: Deployment, connection: Connection, standing: Standing
+    deployment: Deployment, connection: Connection, standing: Standing, limit: int
 ) -> Iterator[Problem]:
     """Yield the transactions that the upgrade would wait for, in front of all others."""
-    limit = _limits(deployment).query_seconds
     revisions = deployment.release.revisions
     locked = {lock.relation for revision in revisions for lock in revision.locks}
     waits_for_all = not all(revision.is_transactional for revision in revisions)
@@ -242,26 +243,27 @@ def _of_sessions(
 
 
 def _of_long_transaction(each: LongTransaction, in_the_way: list[str]) -> Problem:
-    who = f"{each.user}, {each.application_name}" if each.application_name else each.user
     holds = f"has a lock on {_listed(in_the_way)}"
     if not in_the_way:
         holds = "is waited for by what the release does outside of a transaction"
     return Problem(
-        f"a transaction of {who} (process {each.pid}, {each.state}) runs for "
-        f"{_age(each.seconds)} and {holds}: {each.query}",
+        f"the transaction of {each.who}, {each.state}, runs for {_age(each.age_seconds)} and "
+        f"{holds}: {each.query}",
         f"Wait for its end, or end it: `SELECT pg_terminate_backend({each.pid});`. What is too "
         "long says `watch: {query_seconds: …}` of the environment.",
     )
 
 
-def _of_replicas(deployment: Deployment, connection: Connection) -> Iterator[Problem]:
-    limit = _limits(deployment).replication_lag_seconds
-    for name, seconds in find_lagging(connection, limit).items():
-        yield Problem(
-            f"the replica `{name}` is {_age(seconds)} behind",
-            "Wait until it has caught up: `SELECT application_name, replay_lag FROM "
-            "pg_stat_replication;`. What is too far says `watch: {replication_lag_seconds: …}`.",
-        )
+def examine_replicas(replicas: Iterable[Replica], limit_seconds: int) -> Iterator[Problem]:
+    """Yield the replicas that are further behind than the limit."""
+    for replica in replicas:
+        if replica.lag_seconds > limit_seconds:
+            yield Problem(
+                f"the replica `{replica.name}` is {_age(replica.lag_seconds)} behind",
+                "Wait until it has caught up: `SELECT application_name, replay_lag FROM "
+                "pg_stat_replication;`. What is too far says `watch: {replication_lag_seconds: "
+                "…}` of the environment.",
+            )
 
 
 def _of_indexes(release: Release, connection: Connection) -> Iterator[Problem]:
@@ -361,11 +363,6 @@ def _of_catalog(deployment: Deployment, state: TargetState) -> Iterator[Problem]
 
 
 # --- Words ---------------------------------------------------------------------------
-
-
-def _limits(deployment: Deployment) -> Watch:
-    """Return what the environment bears, by the same measures as after the deploy."""
-    return deployment.environment.watch or Watch(0)
 
 
 def _rewritten(release: Release) -> tuple[str, ...]:

@@ -166,9 +166,15 @@ def read_load(connection: Connection, since: dt.datetime) -> Load:
         query = _session(cursor.fetchone())
         cursor.execute(_PATH + _LONGEST_WAIT)
         wait = _session(cursor.fetchone())
-        cursor.execute(_PATH + _REPLICAS)
-        replicas = tuple(Replica(*row) for row in cursor.fetchall())
+    replicas = read_replicas(connection)
     return Load(connections, most, query, wait, position, replicas, hidden)
+
+
+def read_replicas(connection: Connection) -> tuple[Replica, ...]:
+    """Return the standbys that are connected to the server and replay."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PATH + _REPLICAS)
+        return tuple(Replica(*row) for row in cursor.fetchall())
 
 
 def read_time(connection: Connection) -> dt.datetime:

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from gatekeeper.postgres.activity import without_values
+from gatekeeper.postgres.activity import Session, without_values
 
 _PATH = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true);"
 
@@ -29,8 +29,8 @@ SELECT current_user, current_setting('server_version_num')::int / 10000, pg_is_i
 
 _LONG_TRANSACTIONS = """
 SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
-    coalesce(a.state, ''), coalesce(a.query, ''),
-    extract(epoch FROM clock_timestamp() - a.xact_start)::float8, ARRAY(
+    coalesce(a.query, ''), extract(epoch FROM clock_timestamp() - a.xact_start)::float8,
+    coalesce(a.state, ''), ARRAY(
         SELECT DISTINCT n.nspname || '.' || c.relname
         FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
         JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -49,12 +49,6 @@ SELECT gid, owner::text, extract(epoch FROM clock_timestamp() - prepared)::float
 FROM pg_prepared_xacts
 WHERE database = current_database() AND prepared < clock_timestamp() - make_interval(secs => %s)
 ORDER BY prepared
-"""
-
-_REPLICAS = """
-SELECT coalesce(nullif(application_name, ''), client_addr::text, 'a replica'),
-    extract(epoch FROM replay_lag)::float8
-FROM pg_stat_replication WHERE replay_lag > make_interval(secs => %s) ORDER BY 1
 """
 
 _OF_OTHERS = """
@@ -132,15 +126,13 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class LongTransaction:
-    """A transaction that others may have to wait for; `relations` are those that it has locked."""
+class LongTransaction(Session):
+    """A session whose transaction others may have to wait for; its age is the transaction's.
 
-    pid: int
-    user: str
-    application_name: str
+    `relations` are those that it has locked.
+    """
+
     state: str
-    query: str
-    seconds: float
     relations: tuple[str, ...]
 
 
@@ -160,8 +152,8 @@ def read_standing(connection: Connection) -> Standing:
 def find_long_transactions(connection: Connection, seconds: float) -> tuple[LongTransaction, ...]:
     """Return the transactions of this database that run for longer, the oldest first."""
     return tuple(
-        LongTransaction(pid, user, name, state, without_values(query), age, tuple(relations))
-        for pid, user, name, state, query, age, relations in _ask(
+        LongTransaction(pid, user, name, without_values(query), age, state, tuple(relations))
+        for pid, user, name, query, age, state, relations in _ask(
             connection, _LONG_TRANSACTIONS, (seconds,)
         )
     )
@@ -170,11 +162,6 @@ def find_long_transactions(connection: Connection, seconds: float) -> tuple[Long
 def find_prepared(connection: Connection, seconds: float) -> tuple[tuple[str, str, float], ...]:
     """Return the name, owner and age of each older prepared transaction of this database."""
     return tuple(_ask(connection, _PREPARED, (seconds,)))
-
-
-def find_lagging(connection: Connection, seconds: float) -> Mapping[str, float]:
-    """Return the replicas that are further behind, each with by how many seconds."""
-    return dict(_ask(connection, _REPLICAS, (seconds,)))
 
 
 def find_of_others(connection: Connection, names: Collection[str]) -> Mapping[str, str]:

@@ -15,12 +15,19 @@ import pytest
 
 from gatekeeper.deploy.model import Deployment, Release, ReleasedRevision, TargetState
 from gatekeeper.deploy.phantoms import find_phantoms
-from gatekeeper.deploy.preflight import Problem, examine_release, examine_room, examine_target
+from gatekeeper.deploy.preflight import (
+    Problem,
+    examine_release,
+    examine_replicas,
+    examine_room,
+    examine_target,
+)
 from gatekeeper.deploy.target import read_state
 from gatekeeper.git import Repository, open_tree
 from gatekeeper.lock_modes import LockMode
 from gatekeeper.model import Attestation, ChangeSet, Lock
 from gatekeeper.policy.model import Backup, BackupMode, Environment, Watch
+from gatekeeper.postgres.activity import Replica
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.likeness import read_traits
 from gatekeeper.postgres.servers import Server
@@ -363,8 +370,8 @@ WRONG = {
         open="SELECT 'secret' FROM users",
         problems=(
             (
-                "a transaction of $ADMIN, reports (process $PID, idle in transaction) runs for 0 s "
-                "and has a lock on `public.users`: SELECT ? FROM users",
+                "the transaction of process $PID of $ADMIN (reports), idle in transaction, runs "
+                "for 0 s and has a lock on `public.users`: SELECT ? FROM users",
                 "Wait for its end, or end it: `SELECT pg_terminate_backend($PID);`. What is too "
                 "long says `watch: {query_seconds: …}` of the environment.",
             ),
@@ -378,9 +385,9 @@ WRONG = {
         },
         problems=(
             (
-                "a transaction of $ADMIN, reports (process $PID, idle in transaction) runs for 0 s "
-                "and is waited for by what the release does outside of a transaction: SELECT FROM "
-                "notes",
+                "the transaction of process $PID of $ADMIN (reports), idle in transaction, runs "
+                "for 0 s and is waited for by what the release does outside of a transaction: "
+                "SELECT FROM notes",
                 "Wait for its end, or end it: `SELECT pg_terminate_backend($PID);`. What is too "
                 "long says `watch: {query_seconds: …}` of the environment.",
             ),
@@ -619,6 +626,30 @@ def test_a_file_that_was_deleted_since_is_found(tmp_path: Path) -> None:
     found = read_change_set(made.value, PROJECT, None, open_tree(made.value, None), audit=True)
     (phantom,) = find_phantoms(made.value, found, ("a002",))
     assert phantom.sentence == f"commit {first} made its file, which is in `main`"
+
+
+# --- Replicas ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lags", "told"),
+    [
+        pytest.param({}, (), id="none"),
+        pytest.param({"standby1": 0.0, "standby2": 30.0}, (), id="as far as is borne"),
+        pytest.param(
+            {"standby1": 31.0, "standby2": 300.0},
+            (
+                "the replica `standby1` is 31 s behind",
+                "the replica `standby2` is 5 min behind",
+            ),
+            id="behind",
+        ),
+    ],
+)
+def test_replicas_that_are_behind(lags: dict[str, float], told: tuple[str, ...]) -> None:
+    replicas = [Replica(name, 1, seconds) for name, seconds in lags.items()]
+    problems = tuple(examine_replicas(replicas, 30))
+    assert tuple(problem.what for problem in problems) == told
 
 
 # --- Room ----------------------------------------------------------------------------
