@@ -23,6 +23,8 @@ import gatekeeper
 from gatekeeper import checks, pipeline
 from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
+from gatekeeper.deploy.status import find_status, render_json, render_text
+from gatekeeper.deploy.target import find_target
 from gatekeeper.doctor import TARGET_OPTION, examine, exit_code
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
 from gatekeeper.files import unwritable, write_file, write_folder
@@ -38,6 +40,8 @@ from gatekeeper.signals import raise_interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_STATUS = {"terminal": render_text, "json": render_json}
+
 _EXIT_CODES = {
     Verdict.PASS: ExitCode.PASS,
     Verdict.FAIL: ExitCode.FAIL,
@@ -51,10 +55,13 @@ def _option(name: str, **settings: Any) -> Callable[[F], F]:
     return click.option(name, envvar=variable, show_envvar=True, **settings)
 
 
-_OF_PROJECT = (
+_OF_HISTORY = (
     _option("--project", metavar="DIR", help="Where the Alembic project is."),
     _option("--config", metavar="FILE", help="The Alembic configuration file."),
     _option("--section", metavar="NAME", multiple=True, help="Its section, if not [alembic]."),
+)
+_OF_PROJECT = (
+    *_OF_HISTORY,
     _option(
         "--policy",
         metavar="FILE",
@@ -211,6 +218,26 @@ def release(
     write_folder(output, files)
     click.echo(files["plan.md"], nl=False)
     return _EXIT_CODES[released.report.verdict]
+
+
+@commands.command()
+@_asking(*_OF_HISTORY)
+@click.option(
+    "--format",
+    type=click.Choice(sorted(_STATUS)),
+    default="terminal",
+    show_default=True,
+    help="How to tell it.",
+)
+def status(request: Request, format: str) -> ExitCode:
+    """Tell where the database of GATEKEEPER_TARGET_URL stands; it is only read.
+
+    The exit code is 0 at the head and 1 where revisions are pending or unknown here.
+    """
+    target = find_target(os.environ)
+    found = find_status(target, request.directory, request.project, request.config, request.section)
+    click.echo(_STATUS[format](found), nl=False)
+    return found.exit_code
 
 
 @commands.command()

@@ -35,6 +35,7 @@ from gatekeeper.postgres.readiness import (
     read_standing,
 )
 from gatekeeper.postgres.target import look_at
+from gatekeeper.reporters import words
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -153,9 +154,9 @@ def _of_revision(
     goal = applied_at(release.to_revisions, history)
     if phantoms or at == start:
         return
-    stands = f"the target stands at {_listed(sorted(state.versions)) or 'no revision'}"
+    stands = f"the target stands at {words.listed(sorted(state.versions)) or 'no revision'}"
     since = "an empty database" if release.previous is None else f"`{release.previous}`"
-    begins = f"`{release.tag}` begins at {_listed(release.from_revisions) or 'no revision'}"
+    begins = f"`{release.tag}` begins at {words.listed(release.from_revisions) or 'no revision'}"
     rehearsed = release.catalog_before or {}
     if not at and any(
         f"table {name}" in rehearsed for kind, name in state.catalog.rows if kind == "table"
@@ -169,7 +170,7 @@ def _of_revision(
     elif at < start:
         missing = [r.revision for r in history if r.revision in start - at]
         yield Problem(
-            f"{stands} and {begins}: {_listed(missing)} was never applied",
+            f"{stands} and {begins}: {words.listed(missing)} was never applied",
             f"Deploy what lies between first, or release from where the target is: "
             f"`gatekeeper release --previous TAG --output DIR`, where TAG is what runs there now "
             f"(this plan follows {since}).",
@@ -243,7 +244,7 @@ def _of_sessions(
 
 
 def _of_long_transaction(each: LongTransaction, in_the_way: list[str]) -> Problem:
-    holds = f"has a lock on {_listed(in_the_way)}"
+    holds = f"has a lock on {words.listed(in_the_way)}"
     if not in_the_way:
         holds = "is waited for by what the release does outside of a transaction"
     return Problem(
@@ -287,7 +288,7 @@ def _of_rights(release: Release, connection: Connection, standing: Standing) -> 
         owners.setdefault(owner, []).append(name)
     for owner, names in owners.items():
         yield Problem(
-            f"the role {role} cannot alter {_listed(names)}: the owner is {owner}",
+            f"the role {role} cannot alter {words.listed(names)}: the owner is {owner}",
             f"Let {owner} give each to it: `ALTER TABLE {names[0]} OWNER TO {role};`, for a type "
             "`ALTER TYPE`. Or deploy with a role that is a member of that one.",
         )
@@ -325,7 +326,7 @@ def _of_backup(
     unreadable = find_unreadable(connection)
     if unreadable:
         yield Problem(
-            f"the role {standing.role} cannot read all of {_listed(unreadable)}, so `pg_dump` "
+            f"the role {standing.role} cannot read all of {words.listed(unreadable)}, so `pg_dump` "
             "would fail",
             f"Let it: `GRANT pg_read_all_data TO {standing.role};`, with row-level security also "
             f"`ALTER ROLE {standing.role} BYPASSRLS;`. Or give a command of your own: "
@@ -354,7 +355,7 @@ def _of_catalog(deployment: Deployment, state: TargetState) -> Iterator[Problem]
     if unlike:
         more = len(unlike) - _NAMES_SHOWN
         told = "; ".join(unlike[:_NAMES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        begins = _listed(release.from_revisions) or "an empty database"
+        begins = words.listed(release.from_revisions) or "an empty database"
         yield Problem(
             f"the target is not what the release was rehearsed from ({begins}): {told}",
             "Put into a revision what was changed by hand, or take it back. To deploy all the "
@@ -385,12 +386,6 @@ def _database(connection: Connection) -> str:
 
 def _one(revisions: tuple[str, ...]) -> str:
     return revisions[0] if len(revisions) == 1 else "base" if not revisions else "REVISION"
-
-
-def _listed(names: Iterable[str]) -> str:
-    quoted = [f"`{name}`" for name in names]
-    more = len(quoted) - _NAMES_SHOWN
-    return ", ".join(quoted[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _age(seconds: float) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gatekeeper.deploy.model import StepFailed, TargetState
-from gatekeeper.errors import DatabaseError, GatekeeperError
+from gatekeeper.errors import ConfigError, DatabaseError, GatekeeperError
 from gatekeeper.postgres.activity import Blocker, end_sessions, read_blockers
 from gatekeeper.postgres.locking import backend_of, find_holder, has_lock, try_lock
 from gatekeeper.postgres.observation import find_relations, read_version_tables
 from gatekeeper.postgres.rows import count_rows
+from gatekeeper.postgres.servers import Server, read_url
 from gatekeeper.postgres.snapshot import take_snapshot
 from gatekeeper.postgres.target import connect_to, look_at, telling
 from gatekeeper.probe.protocol import VersionTable
@@ -21,7 +22,8 @@ from gatekeeper.probe.protocol import VersionTable
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-    from gatekeeper.postgres.servers import Server
+# Where a person says which database is meant, and nowhere else.
+TARGET_URL = "GATEKEEPER_TARGET_URL"
 
 # The session of a deploy that was killed just now may still be about to end.
 _PATIENCE_SECONDS = 1
@@ -159,6 +161,18 @@ def hold_target(server: Server) -> Iterator[Hold]:
         ended.set()
         keeper.join()
         hold.release()
+
+
+def find_target(environ: Mapping[str, str]) -> Server:
+    """Return the server that `TARGET_URL` names, not yet reached."""
+    url = environ.get(TARGET_URL)
+    if not url:
+        raise ConfigError(
+            f"`{TARGET_URL}` does not say which database is meant",
+            fix=f"Set it: `export {TARGET_URL}=postgresql://user:password@host:5432/name`. It is "
+            "no option, so that no list of processes shows the password.",
+        )
+    return read_url(url, TARGET_URL)
 
 
 def read_state(

@@ -223,3 +223,18 @@ def read_version_tables(
             )
             each.append(frozenset(version for (version,) in cursor.fetchall()))
         return tuple(each)
+
+
+def find_version_tables(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Return schema and name of all tables that look like one of Alembic's, whatever its name."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND EXISTS ("
+            " SELECT FROM pg_catalog.pg_attribute"
+            " WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
+            " HAVING pg_catalog.count(*) = 1 AND pg_catalog.min(attname::text) = 'version_num'"
+            ") ORDER BY 1, 2"
+        )
+        return tuple(cursor.fetchall())
