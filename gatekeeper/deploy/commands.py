@@ -29,10 +29,11 @@ _SECRET_NAME = re.compile(r"PASSW|_PASS$|_PWD$|CREDENTIAL|APIKEY|WEBHOOK")
 
 # Ends the line of shell, with all that it has started, when the other end of a pipe is gone:
 # that is when this process was killed. What the line leaves running when it has come to its
-# own end, such as a server, goes on. The trap lets it end in its own way before its shell does.
+# own end, such as a server, goes on; and so does all where the pipe cannot be read. The trap
+# lets the line end in its own way before its shell does.
 _RUN = """
 trap : TERM
-{ read -r _ < "/dev/fd/$2"; kill -KILL 0; } 2>/dev/null &
+{ exec 3< "/dev/fd/$2" || exit; read -r _ <&3; kill -KILL 0; } 2>/dev/null &
 watcher=$!
 sh -c "$1"
 status=$?
