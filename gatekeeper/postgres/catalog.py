@@ -288,7 +288,10 @@ _COLUMNS = Family(
             WHEN 'x' THEN 'extended' ELSE 'main' END END""",
         "compression": "CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END",
         "statistics target": "nullif(a.attstattarget, -1)",
-        "options": "array_to_string(a.attoptions, ', ')",
+        # Newer minor releases number each change of a column there, for themselves.
+        "options": """CASE WHEN a.attoptions IS NOT NULL THEN nullif(array_to_string(ARRAY(
+            SELECT item FROM unnest(a.attoptions) item
+            WHERE NOT starts_with(item, 'pg_attver=')), ', '), '') END""",
         "foreign data options": "array_to_string(a.attfdwoptions, ', ')",
         "inherited": """CASE WHEN a.attinhcount > 0 THEN
             CASE WHEN a.attislocal THEN 'and local' ELSE 'yes' END END""",

@@ -315,6 +315,31 @@ def test_a_clone_is_equal_to_its_template(base: Database, base_snapshot: Snapsho
         assert list(snapshot(clone).objects) == list(base_snapshot.objects)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("pg_attver=22153384", []),
+        (
+            "pg_attver=22153384, n_distinct=5",
+            ["column public.a.n: options was none, is n_distinct=5"],
+        ),
+    ],
+)
+def test_what_a_server_numbers_for_itself_is_not_told(
+    database: Database, options: str, told: list[str]
+) -> None:
+    """17.12 keeps a number of its own with the options of each column, another one each time."""
+    execute(database, "CREATE TABLE a (n int)")
+    before = snapshot(database)
+    execute(
+        database,
+        "SET allow_system_table_mods = on;"
+        f"UPDATE pg_attribute SET attoptions = '{{{options}}}'"
+        " WHERE attrelid = 'a'::regclass AND attname = 'n'",
+    )
+    assert [str(change) for change in compare(before, snapshot(database))] == told
+
+
 def test_the_ignored_table_is_left_out_with_all_that_is_its_own(database: Database) -> None:
     before = snapshot(database)
     execute(
