@@ -378,7 +378,7 @@ class _Work:
             failure = _Failure(error.what, error.where, error.fix)
         except OSError as error:
             failure = _Failure(f"the record cannot be written: {error.strerror}")
-        self.seen.is_cut_off = failure is not None and failure.sqlstate is None
+        self.seen.is_cut_off = failure is not None and _is_of_connection(failure.sqlstate)
         return failure
 
     def _failure_of(self, ran: ProbeRun) -> _Failure | None:
@@ -532,6 +532,11 @@ class _Work:
 def _first_word(statement: ProbeStatement | Begun) -> str:
     match = _FIRST_WORD.match(statement.sql)
     return "" if match is None else match[1].lower()
+
+
+def _is_of_connection(sqlstate: str | None) -> bool:
+    """Tell whether a failure is not the server's word on the statement itself."""
+    return sqlstate is None or sqlstate.startswith(("08", "57P"))
 
 
 def _described(error: StepError) -> str:

@@ -29,7 +29,7 @@ from gatekeeper.postgres.servers import Server, start_server
 from gatekeeper.signals import ENDING, raise_interrupted
 from tests.deploy.sites import BASE, Site, a_site
 from tests.deploy.targets import an_ordinary_target, execute, target_of
-from tests.live import ENV_PY
+from tests.live import ALEMBIC_INI, ENV_PY
 from tests.servers import Place
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -482,9 +482,11 @@ def backend(site: Site, database: Database) -> psutil.Process:
     What PostgreSQL tells is its number in another namespace.
     """
     port = wait_for_sleep(site, database)
-    ours = psutil.Process().children(recursive=True)
-    (found,) = (p for p in ours if f"{database.name} 127.0.0.1({port})" in " ".join(p.cmdline()))
-    return found
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # the server's come and go
+            if f"{database.name} 127.0.0.1({port})" in " ".join(process.cmdline()):
+                return process
+    raise AssertionError("no process of our own servers has that title")
 
 
 @pytest.mark.parametrize("body", [f"{TABLE}\n{SLEEPS}", outside("SELECT pg_sleep(60)")])
@@ -618,3 +620,82 @@ def test_several_databases_are_refused(server: Server, database: Database, tmp_p
         a_site(server, target, tmp_path, {"b002": TABLE}, {"migrations/env.py": env}),
     ):
         pass
+
+
+# --- Other drivers -------------------------------------------------------------------
+
+ASYNCHRONOUS = """\
+import asyncio
+from alembic import context
+from sqlalchemy import pool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+def run(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def main():
+    url = "postgresql+asyncpg://nobody@192.0.2.1/shop"
+    async with create_async_engine(url, poolclass=pool.NullPool).connect() as connection:
+        await connection.run_sync(run)
+
+asyncio.run(main())
+"""
+DRIVERS = [
+    pytest.param({"alembic.ini": ALEMBIC_INI.replace("psycopg2", "psycopg")}, id="psycopg"),
+    pytest.param({"alembic.ini": ALEMBIC_INI.replace("psycopg2", "pg8000")}, id="pg8000"),
+    pytest.param({"migrations/env.py": ASYNCHRONOUS}, id="asyncpg"),
+]
+each_driver = pytest.mark.parametrize("files", DRIVERS)
+# Alembic's `autocommit_block` has no effect with pg8000: it asks for the isolation level, which
+# opens a transaction there.
+each_that_can_autocommit = pytest.mark.parametrize("files", [DRIVERS[0], DRIVERS[2]])
+
+
+@each_driver
+def test_another_driver_waits_for_a_lock(
+    files: dict[str, str], site: OpenSite, database: Database
+) -> None:
+    release = site({"b002": TABLE, "b003": column("age")}, files=files, lock_timeout_seconds=1)
+    with database.session(autocommit=False) as blocker:
+        blocker.cursor().execute("SELECT FROM users")
+        applied = _when_told(release, "no lock within", blocker.rollback)
+    assert (applied.statements, applied.retries, release.read().versions) == (4, 1, {"b003"})
+
+
+@each_driver
+def test_another_driver_loses_its_connection(
+    files: dict[str, str], site: OpenSite, database: Database
+) -> None:
+    release = site({"b002": f"{TABLE}\n{SLEEPS}"}, files=files)
+    before = release.read()
+    failed = fail(release, at("pg_sleep", lambda: end_session(release, database)))
+    assert (failed.left, release.read()) == (Left.UNCHANGED, before)
+
+
+@each_that_can_autocommit
+def test_another_driver_falls_in_the_middle_of_rows(
+    files: dict[str, str], site: OpenSite, fallible: Database
+) -> None:
+    release = site(
+        {"b002": outside("UPDATE users SET name = pg_sleep(60)::text")}, fallible, files=files
+    )
+    failed = fail(release, at("pg_sleep", lambda: backend(release, fallible).kill()))
+    assert (failed.left, len(failed.details["in_doubt"])) == (Left.IN_PART, 1)
+
+
+@each_that_can_autocommit
+def test_another_driver_and_rows_that_are_committed(
+    files: dict[str, str], site: OpenSite, database: Database
+) -> None:
+    release = site(
+        {"b002": outside("UPDATE users SET name = NULL", "DROP TABLE nowhere")}, files=files
+    )
+    failed = fail(release)
+    assert (failed.left, failed.details["in_doubt"]) == (Left.IN_PART, [])
+    assert failed.details["committed"] == [
+        "`UPDATE users SET name = NULL` (migrations/versions/b002.py:13)"
+    ]
+    assert "nowhere" in failed.what
+    assert "{" not in failed.what

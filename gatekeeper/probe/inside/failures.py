@@ -45,6 +45,14 @@ def sqlstate_of(error: BaseException) -> str | None:
     return None
 
 
+def message_of(error: BaseException) -> str:
+    """Return what an error says; pg8000 gives all fields of the server's answer instead."""
+    details = error.args[0] if error.args else None
+    if isinstance(details, dict) and isinstance(details.get("M"), str):
+        return str(details["M"])
+    return str(error).strip()
+
+
 PG8000 = {"table": "t", "constraint": "n", "schema": "s"}  # fields of the server's answer
 
 

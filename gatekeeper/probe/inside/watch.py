@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from .answers import Answers
-from .failures import Failure, sqlstate_of, told_of
+from .failures import Failure, message_of, sqlstate_of, told_of
 from .installed import sqlalchemy_version
 from .places import Places
 from .redirection import database_of
@@ -300,7 +300,7 @@ class Watch:
             original = cause  # SQLAlchemy's adapter puts the class into the message
         return {
             "type": type(original).__name__,
-            "message": str(original).strip()[:MESSAGE_KEPT],
+            "message": message_of(original)[:MESSAGE_KEPT],
             "sqlstate": sqlstate_of(original),
             "relation": told_of(original, "table"),
             "constraint": told_of(original, "constraint"),
