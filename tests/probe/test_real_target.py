@@ -143,6 +143,34 @@ def test_a_target_has_one_proof(fields):
         Target("h", 1, "u", "p", "d", **fields)
 
 
+LISTENING = ENV_PY.replace(
+    "with engine",
+    """\
+from sqlalchemy import event
+
+@event.listens_for(engine, "connect")
+def name_it(connection, record):
+    cursor = connection.cursor()
+    cursor.execute("SET application_name = 'shop'; SET lock_timeout = 0")
+    connection.commit()
+
+with engine""",
+)
+
+
+def test_an_application_that_names_its_sessions(project, probe_server, real):
+    """By their name they are found, and ended where a run is broken off."""
+    launched = project(
+        {
+            "migrations/env.py": LISTENING,
+            "migrations/versions/a001.py": live_revision("a001", None, 'op.execute("SELECT 1")'),
+        }
+    )
+    with open_probe(launched, probe_server.new_target) as probe:
+        ran = probe.run(real, up("a001"), ASKED)
+    assert ran.steps[0].statements[0].observed == (("it's_a_deploy", "3s", real.database),)
+
+
 KEPT = """\
 import builtins
 from alembic import context

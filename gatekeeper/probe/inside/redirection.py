@@ -58,6 +58,8 @@ ORIGIN = "gatekeeper origin"
 DATABASE = "gatekeeper database"
 # The key under which it remembers the identity of the real database that it leads to.
 IDENTITY = "gatekeeper identity"
+# The key under which it remembers that its session is set up.
+SETTLED = "gatekeeper settled"
 
 
 class Refused(RuntimeError):
@@ -108,6 +110,7 @@ class Redirection:
         event = importlib.import_module("sqlalchemy.event")
         event.listen(engine_class, "do_connect", self._on_do_connect)
         event.listen(engine_class, "connect", self._on_connect, insert=True)
+        event.listen(engine_class, "engine_connect", self._on_engine_connect)
         event.listen(engine_class, "before_cursor_execute", self._on_execute)
         sys.meta_path.insert(0, DriverFinder(self.redirect))
         replace_everywhere(sqlalchemy.create_engine, self._wrap_create_engine)
@@ -323,6 +326,14 @@ class Redirection:
         connection_record.info[IDENTITY] = self.target["identity"]
         if self.targets[number]["settings"]:
             _set(dbapi_connection, self.targets[number]["settings"])
+
+    def _on_engine_connect(self, conn: Any, *branch: Any) -> None:
+        """Set once more what a listener of the application may have set when it connected."""
+        settings = self.target["settings"]
+        if settings and not conn.info.get(SETTLED):
+            conn.info[SETTLED] = True
+            fairy = conn.connection
+            _set(getattr(fairy, "dbapi_connection", None) or fairy.connection, settings)
 
     def _on_execute(self, conn: Any, *statement: Any) -> None:
         """Refuse a connection that was kept from a request for another kind of database."""
