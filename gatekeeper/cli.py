@@ -23,8 +23,12 @@ import gatekeeper
 from gatekeeper import checks, pipeline
 from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
+from gatekeeper.deploy.model import DeployOutcome
+from gatekeeper.deploy.record import render_page
 from gatekeeper.deploy.status import find_status, render_json, render_text
 from gatekeeper.deploy.target import find_target
+from gatekeeper.deploying import DeployRequest, roll_back
+from gatekeeper.deploying import deploy as carry_out_release
 from gatekeeper.doctor import TARGET_OPTION, examine, exit_code
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
 from gatekeeper.files import unwritable, write_file, write_folder
@@ -238,6 +242,73 @@ def status(request: Request, format: str) -> ExitCode:
     found = find_status(target, request.directory, request.project, request.config, request.section)
     click.echo(_STATUS[format](found), nl=False)
     return found.exit_code
+
+
+@commands.command()
+@_asking(*_OF_PROJECT, *_OF_RUN)
+@_option("--environment", metavar="NAME", required=True, help="Where to deploy to.")
+@click.option(
+    "--plan",
+    metavar="FILE",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The plan.json of a release, its evidence beside it.",
+)
+@click.option(
+    "--record",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder for journal, backup and record.",
+)
+@_option("--attested", metavar="ID", multiple=True, help="What a person has seen to.")
+def deploy(
+    request: Request,
+    environment: str,
+    plan: Path,
+    record: Path,
+    attested: tuple[str, ...],
+) -> ExitCode:
+    """Deploy a release to the database of GATEKEEPER_TARGET_URL by the runbook."""
+    asked = DeployRequest(
+        project=request,
+        environment=environment,
+        plan=plan,
+        record=record,
+        ticked=frozenset(attested),
+    )
+    with _progress() as progress:
+        surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
+        done = carry_out_release(asked, surroundings)
+    click.echo(render_page(done), nl=False)
+    return done.outcome.exit_code
+
+
+@commands.command()
+@_asking(*_OF_PROJECT, *_OF_RUN)
+@_option("--environment", metavar="NAME", required=True, help="What was deployed to.")
+@click.option(
+    "--record",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder that the deploy has written.",
+)
+def rollback(request: Request, environment: str, record: Path) -> ExitCode:
+    """Take the database of GATEKEEPER_TARGET_URL back to before a deploy."""
+    asked = DeployRequest(
+        project=request,
+        environment=environment,
+        plan=record / "plan.json",
+        record=record,
+    )
+    with _progress() as progress:
+        surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
+        done = roll_back(asked, surroundings)
+    click.echo(render_page(done), nl=False)
+    # What a failed deploy ends with is what was asked for here.
+    is_back = done.outcome is DeployOutcome.ROLLED_BACK
+    return ExitCode.PASS if is_back else done.outcome.exit_code
 
 
 @commands.command()

@@ -49,6 +49,8 @@ ALLOWED["preparing"] = ALLOWED["rehearsal"] | {"request", "policy", "rehearsal"}
 ALLOWED["histories"] = ALLOWED["preparing"] | {"preparing", "directories", "merging"}
 ALLOWED["pipeline"] = ALLOWED["histories"] | {"histories", "checks", "settings"}
 ALLOWED["releasing"] = ALLOWED["pipeline"] | {"pipeline", "release", "reporters"}
+# Plan and policy in, the runbook, the record out.
+ALLOWED["deploying"] = ALLOWED["pipeline"] | {"pipeline", "deploy", "release", "files"}
 # It looks at the grounds of the same story.
 ALLOWED["doctor"] = ALLOWED["pipeline"] | {"pipeline", "sql"}
 

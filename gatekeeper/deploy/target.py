@@ -292,3 +292,16 @@ class Blockers:
 
 def _where(server: Server) -> str:
     return f"{server.host}:{server.port}"
+
+
+def next_transaction(server: Server) -> int:
+    """Return the number that the server's next transaction which writes will have.
+
+    Where it stays the same nobody has written to any database meanwhile (manual, section 9.27.8).
+    """
+    with look_at(server) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint"
+        )
+        ((number,),) = cursor.fetchall()
+    return int(number)

@@ -266,6 +266,11 @@ def _as_text(value: str | int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def default_environment(name: str) -> Environment:
+    """Return an environment of which the policy says nothing."""
+    return _environment(name, {})
+
+
 def _environment(name: str, data: Mapping[str, Any]) -> Environment:
     maintenance = data.get("maintenance")
     otherwise = OnFailure.STOP if name.lower() == _PRODUCTION else OnFailure.AUTO

@@ -13,7 +13,13 @@ import pytest
 
 from gatekeeper.deploy import target as target_module
 from gatekeeper.deploy.model import StepFailed
-from gatekeeper.deploy.target import Blockers, end_backends, hold_target, read_state
+from gatekeeper.deploy.target import (
+    Blockers,
+    end_backends,
+    hold_target,
+    next_transaction,
+    read_state,
+)
 from gatekeeper.errors import DatabaseError
 from gatekeeper.postgres.activity import Blocker
 from gatekeeper.postgres.databases import Database, open_database
@@ -316,3 +322,12 @@ def test_blockers_of_a_server_that_is_gone(database: Database) -> None:
     """It is told by those who work on the server, not by who only looks on."""
     with Blockers(dataclasses.replace(target_of(database), port=1), "gatekeeper_apply") as blockers:
         assert blockers.take() == ()
+
+
+def test_whether_anybody_wrote_meanwhile(target: Server, database: Database) -> None:
+    before = next_transaction(target)
+    with hold_target(target):
+        read_state(target, VERSIONS)
+    assert next_transaction(target) == before
+    execute(database, "CREATE TABLE written (x int)")
+    assert next_transaction(target) > before

@@ -1,0 +1,170 @@
+"""The record of a deploy: what was done to the target, as data and as a page.
+
+Neither holds data of the target's rows, nor an address or a password.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gatekeeper import __version__
+from gatekeeper.deploy.journal import Past
+from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome, StepRecord
+from gatekeeper.errors import ConfigError
+from gatekeeper.reporters import gfm, words
+
+_HEAD = ("Step", "Outcome", "Began (UTC)", "Took", "Why")
+_RULE = ("---", "---", "---", "---:", "---")
+_SAYS = {
+    DeployOutcome.DEPLOYED: "Deployed and verified.",
+    DeployOutcome.REFUSED: "Refused. The target was not touched.",
+    DeployOutcome.UNCHANGED: "The target is as before, which was verified.",
+    DeployOutcome.ROLLED_BACK: "Taken back by downgrade, which was verified.",
+    DeployOutcome.RESTORED: "Restored from the backup, which was verified.",
+    DeployOutcome.STOPPED: "Stopped. A person is needed.",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is told of a deploy, or of a rollback.
+
+    `next` is what a person must do, None where there is nothing. `evidence` is what the record
+    keeps of the release's evidence.
+    """
+
+    environment: str
+    outcome: DeployOutcome
+    tag: str
+    commit: str
+    from_revisions: tuple[str, ...]
+    to_revisions: tuple[str, ...]
+    steps: tuple[StepRecord, ...]
+    next: str | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> StepRecord | None:
+        """The first step that failed."""
+        return next((s for s in self.steps if s.outcome is StepOutcome.FAILED), None)
+
+    @property
+    def maintenance_seconds(self) -> float:
+        """How long the target's users were kept out."""
+        on = self._step(StepName.MAINTENANCE_ON)
+        off = self._step(StepName.MAINTENANCE_OFF)
+        if on is None or off is None or StepOutcome.SKIPPED in (on.outcome, off.outcome):
+            return 0.0
+        return (off.started - on.started).total_seconds() + off.seconds
+
+    def _step(self, name: StepName) -> StepRecord | None:
+        return next((s for s in reversed(self.steps) if s.step is name), None)
+
+
+def render_json(record: Record) -> str:
+    """Return record.json (schema 1)."""
+    data = {
+        "schema": 1,
+        "tool": {"name": "gatekeeper", "version": __version__},
+        "environment": record.environment,
+        "outcome": record.outcome.value,
+        "tag": record.tag,
+        "commit": record.commit,
+        "from_revisions": list(record.from_revisions),
+        "to_revisions": list(record.to_revisions),
+        "steps": [_step(step) for step in record.steps],
+        "next": record.next,
+        "maintenance_seconds": round(record.maintenance_seconds, 3),
+        "evidence": dict(record.evidence),
+    }
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _step(step: StepRecord) -> dict[str, Any]:
+    return {
+        "step": step.step.value,
+        "outcome": step.outcome.value,
+        "reason": step.reason,
+        "started": step.started.isoformat(),
+        "seconds": round(step.seconds, 3),
+        "output": list(step.output),
+        "details": dict(step.details),
+    }
+
+
+def read_past(path: Path) -> Past:
+    """Return what a record.json says of the steps of a deploy that upgraded its target."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        steps = {StepName(step["step"]): step for step in data["steps"]}
+        past = Past(
+            begun=frozenset(n for n, step in steps.items() if step["outcome"] != "skipped"),
+            ended={name: StepOutcome(step["outcome"]) for name, step in steps.items()},
+            details={name: step["details"] for name, step in steps.items()},
+            runs=(),
+        )
+        outcome = DeployOutcome(data["outcome"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"there is no record of a deploy: {error}",
+            where=str(path),
+            fix="Give `--record` the folder that `gatekeeper deploy` has written.",
+        ) from error
+    if outcome not in (DeployOutcome.DEPLOYED, DeployOutcome.STOPPED) or not (
+        past.has_changed_target
+    ):
+        raise ConfigError(
+            f"there is nothing to take back: that deploy ended as {outcome.value}",
+            where=str(path),
+        )
+    return past
+
+
+def render_page(record: Record) -> str:
+    """Return record.md: what came of it, what is to do, the steps, what each of them said."""
+    parts = [
+        f"# {gfm.code(record.tag)} on {gfm.code(record.environment)}: {record.outcome.value}",
+        _SAYS[record.outcome],
+    ]
+    if record.failed is not None:
+        why = f"{record.failed.step.value}: {record.failed.reason}"
+        parts.append(gfm.inline(f"What failed: {why}"))
+    if record.next is not None:
+        parts.append(f"**Next:** {gfm.inline(record.next)}")
+    parts.append(
+        gfm.inline(
+            f"From {_heads(record.from_revisions)} to {_heads(record.to_revisions)}, commit "
+            f"{record.commit[:7]}."
+            + (
+                f" Maintenance lasted {words.seconds(record.maintenance_seconds)}."
+                if record.maintenance_seconds
+                else ""
+            )
+        )
+    )
+    parts.append(gfm.table(_HEAD, _RULE, map(_row, record.steps)))
+    parts += [
+        gfm.folded(step.step.value, gfm.fence("\n".join(step.output), "text"))
+        for step in record.steps
+        if step.output
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(step: StepRecord) -> tuple[str, ...]:
+    is_done = step.outcome is not StepOutcome.SKIPPED
+    return (
+        step.step.value,
+        step.outcome.value,
+        f"{step.started:%H:%M:%S}" if is_done else "",
+        words.seconds(step.seconds) if is_done else "",
+        gfm.inline(step.reason or ""),
+    )
+
+
+def _heads(heads: tuple[str, ...]) -> str:
+    return words.listed(heads, 4) if heads else "an empty database"

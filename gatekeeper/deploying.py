@@ -1,0 +1,264 @@
+"""A deploy from what a command asks for to its record: plan, policy and project in, files out."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import difflib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gatekeeper.deploy.access import session_name
+from gatekeeper.deploy.journal import Journal, open_journal
+from gatekeeper.deploy.model import (
+    Deployment,
+    DeployOutcome,
+    Release,
+    StepName,
+    StepOutcome,
+    StepRecord,
+)
+from gatekeeper.deploy.notify import send_record
+from gatekeeper.deploy.plan_file import read_release
+from gatekeeper.deploy.record import Record, read_past, render_json, render_page
+from gatekeeper.deploy.runbook import Ended, Means, carry_back, carry_out
+from gatekeeper.deploy.target import find_target
+from gatekeeper.directories import open_run_directory
+from gatekeeper.errors import ConfigError
+from gatekeeper.files import make_folder, write_file
+from gatekeeper.git import Repository, Tree, find_repository, open_tree, relative_folder
+from gatekeeper.histories import Occasion
+from gatekeeper.model import Project
+from gatekeeper.pipeline import KNOWN
+from gatekeeper.policy.load import default_environment, find_policy, load_policy
+from gatekeeper.policy.model import Environment, Policy
+from gatekeeper.postgres.servers import open_server
+from gatekeeper.preparing import (
+    choose_interpreter,
+    copy_files,
+    read_preparation,
+    read_project_hook,
+    with_settings,
+)
+from gatekeeper.probe.protocol import Launch
+from gatekeeper.probe.workspace import private_folders
+from gatekeeper.rehearsal.ground import open_ground
+from gatekeeper.rehearsal.stage import Stage, open_stage
+from gatekeeper.request import Request, Surroundings
+from gatekeeper.revisions.changes import read_change_set
+from gatekeeper.revisions.discover import choose_projects
+
+_RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class DeployRequest:
+    """What a deploy is asked for; `project` says how the project is found and run.
+
+    `plan` is the plan.json of a release, its evidence beside it; `record` the folder of the
+    record. `ticked` are the attestations that a person has ticked.
+    """
+
+    project: Request
+    environment: str
+    plan: Path
+    record: Path
+    ticked: frozenset[str] = frozenset()
+
+
+def deploy(request: DeployRequest, surroundings: Surroundings) -> Record:
+    """Carry a release out and write its record; a signal is raised once that is written."""
+    release = read_release(request.plan)
+    means = _means(request, release, surroundings)
+    make_folder(request.record)
+    identity = _identity(request, release)
+    run = session_name(means.deployment.target)
+    with open_journal(request.record, identity, run, means.deployment.now) as (journal, past):
+        _copy_plan(request.plan, request.record)
+        ended = carry_out(means, journal, past)
+        record = _record(means, journal, ended)
+        journal.write("stopped" if ended.outcome is DeployOutcome.STOPPED else "closed")
+    _write_record(request.record, "record", record)
+    for line in send_record(
+        means.deployment.environment.notify, render_json(record), surroundings.environ
+    ):
+        surroundings.progress(line)
+    if ended.signal is not None:
+        raise ended.signal
+    return record
+
+
+def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
+    """Take a target back to what it was before the deploy of a record; write a record of that.
+
+    `plan` is the copy in the record's folder.
+    """
+    past = read_past(request.record / _RECORD)
+    release = read_release(request.plan)
+    means = _means(request, release, surroundings)
+    run = session_name(means.deployment.target)
+    identity = _identity(request, release)
+    with open_journal(request.record, identity, run, means.deployment.now) as (journal, _):
+        ended = carry_back(means, journal, past)
+        record = _record(means, journal, ended)
+        journal.write("closed")
+    _write_record(request.record, "rollback", record)
+    if ended.signal is not None:
+        raise ended.signal
+    return record
+
+
+def _identity(request: DeployRequest, release: Release) -> dict[str, str]:
+    return {
+        "environment": request.environment,
+        "tag": release.tag,
+        "commit": release.commit,
+        "content_hash": release.content_hash,
+    }
+
+
+def _copy_plan(plan: Path, folder: Path) -> None:
+    """Keep what was carried out with the record of it."""
+    for name in ("plan.json", "evidence.json"):
+        source = plan.with_name(name) if name != "plan.json" else plan
+        if source.resolve() != (folder / name).resolve():
+            write_file(folder / name, source.read_text(encoding="utf-8"))
+
+
+def _means(request: DeployRequest, release: Release, surroundings: Surroundings) -> Means:
+    target = find_target(surroundings.environ)
+    project_request = request.project
+    repository = find_repository(project_request.directory)
+    tree = open_tree(repository, None)
+    project = _choose_project(project_request, release, tree, repository)
+    policy_file = project_request.policy or find_policy(
+        repository.root / project.path, repository.root
+    )
+    policy = load_policy(policy_file, KNOWN, repository.root)
+    changes = read_change_set(repository, project, None, tree, audit=True)
+    occasion = Occasion(project_request, surroundings, repository, tree, (changes,), policy)
+    deployment = Deployment(
+        release=release,
+        name=request.environment,
+        environment=_environment(policy, request.environment),
+        target=target,
+        folder=request.record,
+        environ=surroundings.environ,
+        tell=surroundings.progress,
+        now=lambda: dt.datetime.now(dt.UTC),
+        ticked=request.ticked,
+    )
+    return Means(deployment, repository, changes, functools.partial(_open_stage, occasion))
+
+
+def _choose_project(
+    request: Request, release: Release, tree: Tree, repository: Repository
+) -> Project:
+    """Return the project of the plan, or the one that a person names."""
+    if request.project is None and request.config is None and not request.section:
+        planned = release.project
+        found = choose_projects(tree, ".", planned.path, planned.config, (planned.section,))
+    else:
+        start = relative_folder(repository, request.directory)
+        found = choose_projects(tree, start, request.project, request.config, request.section)
+    if len(found) > 1:
+        raise ConfigError(
+            "a deploy is of one history, and the configuration file has several",
+            where=found[0].config,
+            fix=f"Name one: `--section {found[0].section}`.",
+        )
+    return found[0]
+
+
+def _environment(policy: Policy, name: str) -> Environment:
+    """Return what the policy says of an environment; one that it does not know is refused.
+
+    Without any in the policy each has what is usual.
+    """
+    if name in policy.environments:
+        return policy.environments[name]
+    if not policy.environments:
+        return default_environment(name)
+    near = difflib.get_close_matches(name, policy.environments, n=1)
+    known = ", ".join(f"`{other}`" for other in policy.environments)
+    raise ConfigError(
+        f"the policy knows no environment `{name}`",
+        where="--environment",
+        fix=f"Did you mean `{near[0]}`?" if near else f"It knows {known}.",
+    )
+
+
+@contextlib.contextmanager
+def _open_stage(occasion: Occasion) -> Iterator[Stage]:
+    """Yield the project's env.py on databases of an ephemeral PostgreSQL."""
+    request, settings = occasion.request, occasion.policy.project
+    root = occasion.repository.root
+    (changes,) = occasion.read
+    hook = read_project_hook(occasion.head, settings)
+    preparation = read_preparation(request, occasion.repository, settings, hook)
+    interpreter = choose_interpreter(
+        request,
+        occasion.surroundings,
+        occasion.repository,
+        occasion.head,
+        changes.project,
+        settings,
+    )
+    with (
+        open_server(
+            request.database_url,
+            hidden=private_folders(root, occasion.surroundings.environ),
+            production=occasion.policy.postgres,
+        ) as server,
+        open_run_directory("gatekeeper-run-") as directory,
+        contextlib.ExitStack() as stack,
+    ):
+        directory.chmod(0o711)  # the account of the probe passes through it
+
+        def launch(side: str) -> Launch:
+            checkout = copy_files(occasion.head, directory / side, hook)
+            launched = Launch(interpreter, checkout, changes.project, root, hook=hook)
+            return with_settings(launched, request, settings, occasion.surroundings)
+
+        bootstrap = functools.partial(launch, "bootstrap")
+        ground = stack.enter_context(open_ground(server, preparation, bootstrap))
+        yield stack.enter_context(open_stage(ground, functools.partial(launch, "head")))
+
+
+def _record(means: Means, journal: Journal, ended: Ended) -> Record:
+    """Return the record, in which every step of the runbook stands."""
+    release = means.deployment.release
+    done = {step.step: step for step in journal.steps}
+    failed = next((s for s in journal.steps if s.outcome is StepOutcome.FAILED), None)
+    why = "there was nothing to do" if failed is None else f"{failed.step.value} failed"
+    now = means.deployment.now()
+    return Record(
+        environment=means.deployment.name,
+        outcome=ended.outcome,
+        tag=release.tag,
+        commit=release.commit,
+        from_revisions=release.from_revisions,
+        to_revisions=release.to_revisions,
+        steps=tuple(
+            done.get(name) or StepRecord(name, StepOutcome.SKIPPED, _why_not(name, why), now, 0.0)
+            for name in StepName
+        ),
+        next=ended.next,
+        evidence={
+            "previous": release.previous,
+            "verdict": release.verdict,
+            "content_hash": release.content_hash,
+            "server_major": release.server_major,
+        },
+    )
+
+
+def _why_not(name: StepName, why: str) -> str:
+    return "there was nothing to take back" if name is StepName.ROLLBACK else why
+
+
+def _write_record(folder: Path, name: str, record: Record) -> None:
+    write_file(folder / f"{name}.json", render_json(record))
+    write_file(folder / f"{name}.md", render_page(record))

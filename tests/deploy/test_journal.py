@@ -1,0 +1,169 @@
+"""The journal: what a killed deploy leaves for the one that takes it up."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatekeeper.deploy.journal import FILE_NAME, Past, open_journal
+from gatekeeper.deploy.model import StepFailed, StepName, StepOutcome
+from gatekeeper.errors import ConfigError, Interrupted
+
+IDENTITY = {"environment": "staging", "tag": "v1.1.0"}
+
+
+def now() -> dt.datetime:
+    return dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+
+
+def past_of(folder: Path, run: str = "next") -> Past | None:
+    with open_journal(folder, IDENTITY, run, now) as (_, past):
+        return past
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Callable[[], list[dict[str, Any]]]:
+    def read() -> list[dict[str, Any]]:
+        text = (tmp_path / FILE_NAME).read_text()
+        return [json.loads(line) for line in text.splitlines() if line]
+
+    return read
+
+
+def test_the_first_process_finds_nothing(tmp_path):
+    assert past_of(tmp_path) is None
+
+
+def test_what_began_and_what_ended_is_found(tmp_path):
+    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
+        with journal.step(StepName.BACKUP) as noted:
+            noted.details["sha256"] = "ab"
+        journal.skip(StepName.MAINTENANCE_ON, "no window")
+        journal.write("begin", step="apply")
+    assert past_of(tmp_path) == Past(
+        begun=frozenset({StepName.BACKUP, StepName.APPLY}),
+        ended={
+            StepName.BACKUP: StepOutcome.PASSED,
+            StepName.MAINTENANCE_ON: StepOutcome.SKIPPED,
+        },
+        details={StepName.BACKUP: {"sha256": "ab"}, StepName.MAINTENANCE_ON: {}},
+        runs=("first",),
+    )
+
+
+def test_every_process_that_worked_on_it_is_known(tmp_path):
+    for run in ("first", "second"):
+        past_of(tmp_path, run)
+    past = past_of(tmp_path)
+    assert past is not None
+    assert past.runs == ("first", "second")
+    assert not past.has_changed_target
+
+
+def test_a_deploy_that_is_closed_need_not_be_taken_up(tmp_path):
+    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
+        with journal.step(StepName.APPLY):
+            pass
+        journal.write("closed")
+    assert past_of(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_on"),
+    [
+        pytest.param([], False, id="none"),
+        pytest.param([("begin", "maintenance-on")], True, id="killed while it was switched on"),
+        pytest.param(
+            [("begin", "maintenance-on"), ("begin", "maintenance-off")],
+            True,
+            id="killed while it was switched off",
+        ),
+    ],
+)
+def test_maintenance_is_taken_for_on_until_it_is_known_to_be_off(tmp_path, steps, is_on):
+    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
+        for event, step in steps:
+            journal.write(event, step=step)
+    past = past_of(tmp_path)
+    assert past is not None
+    assert past.is_in_maintenance is is_on
+
+
+def test_maintenance_that_was_switched_off_is_off(tmp_path):
+    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
+        for name in (StepName.MAINTENANCE_ON, StepName.MAINTENANCE_OFF):
+            with journal.step(name):
+                pass
+    past = past_of(tmp_path)
+    assert past is not None
+    assert not past.is_in_maintenance
+
+
+def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path, lines):
+    with (
+        open_journal(tmp_path, IDENTITY, "first", now) as (journal, _),
+        journal.step(StepName.BACKUP),
+    ):
+        pass
+    with (tmp_path / FILE_NAME).open("a") as file:
+        file.write('{"event": "begin", "step": "app')
+    past = past_of(tmp_path)
+    assert past is not None
+    assert past.begun == {StepName.BACKUP}
+    past = past_of(tmp_path)
+    assert past is not None
+    assert past.runs == ("first", "next")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "details"),
+    [
+        pytest.param(
+            StepFailed("the dump is cut off", fix="Make it again.", details={"size": 7}),
+            "the dump is cut off. Make it again",
+            {"size": 7},
+            id="a step that failed",
+        ),
+        pytest.param(Interrupted("stopped by SIGTERM"), "stopped by SIGTERM", {}, id="a signal"),
+        pytest.param(KeyError("x"), "KeyError: 'x'", {}, id="a defect"),
+    ],
+)
+def test_a_step_that_raises_is_a_failed_one(tmp_path, lines, error, reason, details):
+    with (
+        open_journal(tmp_path, IDENTITY, "first", now) as (journal, _),
+        pytest.raises(type(error)),
+        journal.step(StepName.BACKUP),
+    ):
+        raise error
+    (step,) = journal.steps
+    assert (step.step, step.outcome, step.reason) == (StepName.BACKUP, StepOutcome.FAILED, reason)
+    assert step.details == details
+    assert lines()[-1] == {
+        "event": "end",
+        "at": "2026-11-24T00:00:00+00:00",
+        "step": "backup",
+        "outcome": "failed",
+        "reason": reason,
+        "seconds": pytest.approx(0, abs=1),
+        "details": details,
+    }
+
+
+def test_the_folder_of_another_deploy_is_refused(tmp_path):
+    past_of(tmp_path)
+    other = {**IDENTITY, "tag": "v1.2.0"}
+    with pytest.raises(ConfigError) as raised, open_journal(tmp_path, other, "first", now):
+        pass
+    assert raised.value.what == (
+        "the folder holds the record of another deploy: its tag is `v1.1.0`, not `v1.2.0`"
+    )
+
+
+def test_the_journal_is_for_its_owner_alone(tmp_path):
+    past_of(tmp_path)
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,101 @@
+"""The record of a deploy as data and as a page."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import replace
+
+from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome, StepRecord
+from gatekeeper.deploy.record import Record, render_json, render_page
+
+BEGAN = dt.datetime(2026, 11, 24, 12, 0, 0, tzinfo=dt.UTC)
+
+
+def step(
+    name: StepName,
+    outcome: StepOutcome = StepOutcome.PASSED,
+    reason: str | None = None,
+    after: float = 0.0,
+    seconds: float = 1.0,
+    output: tuple[str, ...] = (),
+) -> StepRecord:
+    return StepRecord(name, outcome, reason, BEGAN + dt.timedelta(seconds=after), seconds, output)
+
+
+RECORD = Record(
+    environment="staging",
+    outcome=DeployOutcome.ROLLED_BACK,
+    tag="v1.1.0",
+    commit="0123456789abcdef",
+    from_revisions=("a001",),
+    to_revisions=("a002",),
+    steps=(
+        step(StepName.MAINTENANCE_ON, after=10),
+        step(StepName.APPLY, after=11, seconds=0.25, output=("ALTER TABLE a ADD b text",)),
+        step(StepName.SMOKE_TEST, StepOutcome.FAILED, "`pytest` ended with 1", after=12),
+        step(StepName.WATCH, StepOutcome.SKIPPED, "smoke-test failed", seconds=0),
+        step(StepName.MAINTENANCE_OFF, after=20, seconds=0.5),
+    ),
+    next="Mend the smoke test.",
+    evidence={"verdict": "pass"},
+)
+
+
+def test_the_page_says_what_came_of_it_first():
+    assert (
+        render_page(RECORD)
+        == """\
+# `v1.1.0` on `staging`: rolled-back
+
+Taken back by downgrade, which was verified.
+
+What failed: smoke-test: `pytest` ended with 1
+
+**Next:** Mend the smoke test.
+
+From `a001` to `a002`, commit 0123456. Maintenance lasted 10.5 s.
+
+| Step | Outcome | Began (UTC) | Took | Why |
+| --- | --- | --- | ---: | --- |
+| maintenance-on | passed | 12:00:10 | 1.0 s |  |
+| apply | passed | 12:00:11 | 0.2 s |  |
+| smoke-test | failed | 12:00:12 | 1.0 s | `pytest` ended with 1 |
+| watch | skipped |  |  | smoke-test failed |
+| maintenance-off | passed | 12:00:20 | 0.5 s |  |
+
+<details><summary>apply</summary>
+
+```text
+ALTER TABLE a ADD b text
+```
+
+</details>
+"""
+    )
+
+
+def test_the_data_has_every_step():
+    data = json.loads(render_json(RECORD))
+    assert data["schema"] == 1
+    assert (data["environment"], data["outcome"], data["next"]) == (
+        "staging",
+        "rolled-back",
+        "Mend the smoke test.",
+    )
+    assert data["maintenance_seconds"] == 10.5
+    assert data["evidence"] == {"verdict": "pass"}
+    assert data["steps"][1] == {
+        "step": "apply",
+        "outcome": "passed",
+        "reason": None,
+        "started": "2026-11-24T12:00:11+00:00",
+        "seconds": 0.25,
+        "output": ["ALTER TABLE a ADD b text"],
+        "details": {},
+    }
+
+
+def test_without_maintenance_nobody_was_kept_out():
+    steps = (step(StepName.MAINTENANCE_ON, StepOutcome.SKIPPED, "no window is needed"),)
+    assert replace(RECORD, steps=steps).maintenance_seconds == 0
