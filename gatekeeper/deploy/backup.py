@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -39,6 +40,8 @@ _GB = 1024**3
 # A dump takes as long as it takes; a table that is locked for longer than this is told.
 _BACKUP_SECONDS = 24 * 3600
 _LOCK_SECONDS = 60
+
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")  # control characters, but not white space
 
 # The transaction that lends its snapshot does nothing meanwhile, which servers may forbid.
 _PATIENCE = """
@@ -117,8 +120,18 @@ def clients_for(deployment: Deployment) -> Clients:
 def is_archive(path: Path) -> bool:
     """Whether a dump is one for `pg_restore`, and not SQL."""
     file = path / "toc.dat" if path.is_dir() else path
+    if not file.is_file():
+        return False
     with file.open("rb") as opened:
         return opened.read(5) == b"PGDMP"
+
+
+def is_sql(path: Path) -> bool:
+    """Whether a dump is a text, as far as its beginning tells."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as opened:
+        return not _NO_TEXT.search(opened.read(64 * 1024))
 
 
 def list_archive(clients: Clients, path: Path) -> tuple[str, ...]:
@@ -213,9 +226,9 @@ def _measure(path: Path) -> tuple[int, str]:
     if path.is_file():
         return path.stat().st_size, _digest(path)
     total, digest = 0, hashlib.sha256()
-    for file in sorted(path.iterdir()):
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
         total += file.stat().st_size
-        digest.update(f"{file.name} {_digest(file)}\n".encode())
+        digest.update(f"{file.relative_to(path)} {_digest(file)}\n".encode())
     return total, digest.hexdigest()
 
 
@@ -245,7 +258,7 @@ def _run_own_command(deployment: Deployment) -> Backup:
     with _whole_or_nothing(deployment.folder) as partial:
         variables: Mapping[str, str] = {
             **connection_variables(target, target.maintenance_database, deployment.environ),
-            _FILE_VARIABLE: str(partial),
+            _FILE_VARIABLE: str(partial.absolute()),
         }
         run_command(
             command,

@@ -197,7 +197,6 @@ def _start(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        cwd="/",
         env=program_environment() if environment is None else environment,
         start_new_session=True,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-from gatekeeper.deploy.backup import RESTORED_URL, exceeds_limit, is_archive, verify_backup
+from gatekeeper.deploy.backup import RESTORED_URL, exceeds_limit, is_archive, is_sql, verify_backup
 from gatekeeper.deploy.clients import Clients, client_environment, find_clients, run_client
 from gatekeeper.deploy.model import Backup, Deployment, Proof, StepFailed, TargetState
 from gatekeeper.deploy.target import read_state
@@ -116,6 +116,13 @@ def restore_copy(
         )
     _make_roles(server, surroundings.roles)
     if not is_archive(backup.path):
+        if not is_sql(backup.path):
+            raise StepFailed(
+                "the backup of the team's own command is neither an archive of `pg_dump` nor SQL",
+                where=str(backup.path),
+                fix="Let it dump with `pg_dump --format=custom`, or give the URL of a restored "
+                f"copy in {RESTORED_URL}.",
+            )
         database = restore_script(backup.path, lambda: create_database(server))
     else:
         database = create_database(server)
@@ -199,7 +206,7 @@ def _open_copy(
     """Yield a copy of the target, and whether it was restored here or is one that is given."""
     jobs = deployment.environment.backup.jobs
     url = deployment.environ.get(RESTORED_URL)
-    if url and (backup.path is None or _is_too_large(deployment)):
+    if url and (backup.state is None or _is_too_large(deployment)):
         with _open_given(deployment, url) as database:
             yield database, False
         return

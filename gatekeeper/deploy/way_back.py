@@ -16,7 +16,7 @@ import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - it is a class
 
-from gatekeeper.deploy.backup import clients_for, is_archive, verify_backup
+from gatekeeper.deploy.backup import clients_for, is_archive, list_archive, verify_backup
 from gatekeeper.deploy.clients import Clients, read_client
 from gatekeeper.deploy.model import Backup, Deployment, StepFailed, TargetState
 from gatekeeper.deploy.target import state_of
@@ -150,6 +150,7 @@ WHERE d.datname = pg_catalog.current_database()
 _LOOK = "See with `gatekeeper status` and by the rows what the target holds."
 
 # How `pg_restore` writes what has to be another here.
+_EXTENSION_ENTRY = re.compile(r"\d+; \d+ \d+ EXTENSION - (\S+) ")
 _FIRST_ENTRY = b"\n--\n-- Name: "
 _SET = re.compile(rb"SET (\w+) = ")
 _CREATE_SCHEMA = re.compile(
@@ -212,7 +213,7 @@ def _restore(
     with contextlib.closing(connect_to(deployment.target, autocommit=False)) as connection:
         try:
             with connection.cursor() as cursor:
-                kept = _clear(cursor, backup, lock_timeout)
+                kept = _clear(cursor, clients, backup, lock_timeout)
                 _run_schema(cursor, clients, backup, "pre-data", kept)
                 _run_data(cursor, clients, backup.path)
                 _run_schema(cursor, clients, backup, "post-data", kept)
@@ -245,7 +246,7 @@ def _said(error: psycopg2.Error) -> str:
     return error.diag.message_primary or " ".join(str(error).split())
 
 
-def _clear(cursor: Cursor, backup: Backup, lock_timeout: str) -> frozenset[str]:
+def _clear(cursor: Cursor, clients: Clients, backup: Backup, lock_timeout: str) -> frozenset[str]:
     """Drop what users have made; return the extensions that are kept, as they were."""
     cursor.execute(_SESSION, (lock_timeout,))
     cursor.execute(_SUBSCRIPTIONS)
@@ -259,14 +260,14 @@ def _clear(cursor: Cursor, backup: Backup, lock_timeout: str) -> frozenset[str]:
     cursor.execute(_EXTENSIONS)
     there = {name: (version, schema) for name, version, schema in cursor.fetchall()}
     if backup.state is None:
-        kept = frozenset(there)
+        kept = frozenset(there) & _extensions_listed(clients, backup)
     else:
         wanted = _extensions_of(backup.state)
         kept = frozenset(name for name in there if wanted.get(name) == there[name])
-        if ("schema", "public") not in backup.state.catalog.rows:
-            cursor.execute("DROP SCHEMA IF EXISTS public CASCADE")
-        else:
-            cursor.execute("CREATE SCHEMA IF NOT EXISTS public")
+    if backup.state is None or ("schema", "public") in backup.state.catalog.rows:
+        cursor.execute("CREATE SCHEMA IF NOT EXISTS public")  # of which a dump does not tell
+    else:
+        cursor.execute("DROP SCHEMA IF EXISTS public CASCADE")
     cursor.execute(_DROP, {"kept": sorted(kept)})
     for (statement,) in cursor.fetchall():
         cursor.execute(statement)
@@ -279,6 +280,13 @@ def _extensions_of(state: TargetState) -> dict[str, tuple[str, str]]:
         for (object_type, name), attributes in state.catalog.objects.items()
         if object_type == "extension"
     }
+
+
+def _extensions_listed(clients: Clients, backup: Backup) -> frozenset[str]:
+    """Return the extensions that an archive makes."""
+    assert backup.path is not None
+    entries = map(_EXTENSION_ENTRY.match, list_archive(clients, backup.path))
+    return frozenset(entry[1] for entry in entries if entry is not None)
 
 
 def _run_schema(

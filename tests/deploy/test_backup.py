@@ -64,6 +64,18 @@ def test_a_dump_with_what_the_target_held(shop: Database, tmp_path: Path) -> Non
     verify_backup(deployment, backup)
 
 
+@pytest.mark.parametrize("command", [None, 'cd / && echo dump > "$GATEKEEPER_BACKUP_FILE"'])
+def test_the_record_may_be_named_from_where_we_are(
+    shop: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    policy = Backup() if command is None else own(command)
+    deployment = deploy_to(target_of(shop), Path("record"), backup=policy)
+    backup = make_backup(deployment, VERSIONS)
+    assert files_in(tmp_path / "record") == ["backup.dump"]
+    verify_backup(deployment, backup)
+
+
 def test_a_dump_by_several_jobs_is_a_folder(shop: Database, tmp_path: Path) -> None:
     deployment = deploy_to(target_of(shop), tmp_path, backup=Backup(jobs=3))
     backup = make_backup(deployment, VERSIONS)
@@ -151,6 +163,18 @@ def test_a_command_may_leave_its_dump(shop: Database, tmp_path: Path, options: s
     assert backup.path == tmp_path / "backup.dump"
     assert backup.state is None
     verify_backup(deployment, backup)
+
+
+def test_folders_are_measured_to_the_bottom(shop: Database, tmp_path: Path) -> None:
+    command = 'mkdir -p "$GATEKEEPER_BACKUP_FILE/base" && echo 1 > "$GATEKEEPER_BACKUP_FILE/base/1"'
+    deployment = deploy_to(target_of(shop), tmp_path, backup=own(command))
+    backup = make_backup(deployment, VERSIONS)
+    assert backup.path is not None
+    assert backup.size_bytes == 2
+    verify_backup(deployment, backup)
+    (backup.path / "base" / "1").write_text("2\n")
+    with pytest.raises(StepFailed):
+        verify_backup(deployment, backup)
 
 
 def test_a_command_may_keep_its_dump_elsewhere(shop: Database, tmp_path: Path) -> None:

@@ -416,6 +416,16 @@ def test_on_a_copy_that_is_given(
 
 
 @pytest.mark.slow
+def test_not_on_what_only_the_team_can_read(server: Server, shop: Database, tmp_path: Path) -> None:
+    own = Backup(mode=BackupMode.COMMAND, command='ls | gzip > "$GATEKEEPER_BACKUP_FILE"')
+    with pytest.raises(StepFailed) as raised:
+        rehearse(server, target_of(shop), tmp_path, backup=own)
+    assert raised.value.what == (
+        "the backup of the team's own command is neither an archive of `pg_dump` nor SQL"
+    )
+
+
+@pytest.mark.slow
 def test_the_given_copy_is_never_the_target(server: Server, shop: Database, tmp_path: Path) -> None:
     with pytest.raises(StepFailed) as raised:
         rehearse(

@@ -355,8 +355,9 @@ def test_the_dump_of_the_teams_own_command_is_restored(shop: Database, tmp_path:
     command = f'{pg_dump} --format=custom --file="$GATEKEEPER_BACKUP_FILE"'
     own = BackupPolicy(mode=BackupMode.COMMAND, command=command)
     deployment = deploy_to(target_of(shop), tmp_path, backup=own)
+    execute(shop, "CREATE EXTENSION citext")
     before = held_by(shop)
     backup = make_backup(deployment, VERSIONS)
-    execute(shop, *LATER)
+    execute(shop, *LATER, "CREATE EXTENSION hstore", "DROP EXTENSION citext")
     restore_target(deployment, backup, VERSIONS)
     assert_holds(shop, before)
