@@ -28,8 +28,13 @@ def open_access(deployment: Deployment, stage: Stage) -> Access:
 
     The target was looked at, so that the probe can know it again; nothing was run there.
     """
-    probe = stage.probe
-    if probe.is_plain:
+    require_one_env(stage)
+    return Access(stage.probe, _read_target(deployment))
+
+
+def require_one_env(stage: Stage) -> None:
+    """Raise where a release cannot be applied by the project's own env.py, to one database."""
+    if stage.probe.is_plain:
         raise StepFailed(
             "the project's own env.py could not be run, and a release is applied by nothing else",
             fix="See what keeps it from running: `gatekeeper doctor`.",
@@ -40,7 +45,6 @@ def open_access(deployment: Deployment, stage: Stage) -> Access:
             "deploy is to one",
             fix="Deploy them by hand, or give each a section of its own in the configuration.",
         )
-    return Access(probe, _read_target(deployment))
 
 
 def session_name(server: Server) -> str:

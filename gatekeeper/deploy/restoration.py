@@ -12,19 +12,19 @@ from pathlib import Path
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from gatekeeper.deploy.access import require_one_env
 from gatekeeper.deploy.backup import RESTORED_URL, exceeds_limit, is_archive, is_sql, verify_backup
 from gatekeeper.deploy.clients import Clients, client_environment, find_clients, run_client
 from gatekeeper.deploy.model import Backup, Deployment, Proof, StepFailed, TargetState
 from gatekeeper.deploy.target import read_state
 from gatekeeper.model import Difference, Direction, Revision
 from gatekeeper.postgres.databases import Database, create_database, drop_database, mark, unmark
-from gatekeeper.postgres.difference import compare
+from gatekeeper.postgres.difference import compare, is_of_server
 from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.rows import read_sequences, row_digests
 from gatekeeper.postgres.scripts import restore_script
 from gatekeeper.postgres.servers import Server, quote, read_url
-from gatekeeper.postgres.snapshot import Snapshot
-from gatekeeper.postgres.target import look_at
+from gatekeeper.postgres.target import IDENTITY_QUERY, look_at
 from gatekeeper.probe.protocol import VersionTable
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.stage import Stage, describe
@@ -45,10 +45,6 @@ WHERE s.setdatabase IN (
 ) AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user))
 AND setting !~ '^gatekeeper[.]'
 ORDER BY s.setrole <> 0, s.setdatabase <> 0
-"""
-_IDENTITY = """
-SELECT system_identifier, (SELECT oid FROM pg_catalog.pg_database
-    WHERE datname = pg_catalog.current_database()) FROM pg_catalog.pg_control_system()
 """
 
 
@@ -74,18 +70,12 @@ def rehearse_on_copy(
     It fails where the copy is not what was backed up, or where the upgrade does not reach the
     release's revisions. That a downgrade does not lead back is the proof's `obstacle`.
     """
-    if len(stage.origins) > 1:
-        names = ", ".join(stage.database_names)
-        raise StepFailed(
-            f"env.py migrates several databases ({names}), and a deploy is to one",
-            fix="Deploy them by hand, or give each a section of its own in the configuration.",
-        )
+    require_one_env(stage)
     with _open_copy(deployment, stage, backup) as (database, is_restored):
         deployment.tell("Comparing the copy with the target")
         before = _read(database, version_tables)
-        held = _require_equal(deployment, backup, before, version_tables, has_rows=is_restored)
-        proof = _rehearse(deployment, stage, database, before, revisions, version_tables)
-        return _as_on_target(proof, held)
+        _require_equal(deployment, backup, before, version_tables, has_rows=is_restored)
+        return _rehearse(deployment, stage, database, before, revisions, version_tables)
 
 
 def read_surroundings(target: Server) -> Surroundings:
@@ -257,7 +247,7 @@ def _identity_of(server: Server) -> tuple[object, ...]:
 
 def _identity(connection: Connection) -> tuple[object, ...]:
     with connection.cursor() as cursor:
-        cursor.execute(_IDENTITY)
+        cursor.execute(IDENTITY_QUERY)
         return tuple(cursor.fetchall())
 
 
@@ -329,8 +319,8 @@ def _require_equal(
     copy: TargetState,
     version_tables: Collection[VersionTable],
     has_rows: bool,
-) -> Snapshot:
-    """Return the target's catalog; where the copy does not hold what was backed up, raise.
+) -> None:
+    """Raise where the copy does not hold what was backed up.
 
     Without `has_rows`, and where the backup is not of a known moment, its rows may be others.
     """
@@ -343,12 +333,12 @@ def _require_equal(
     if copy.versions != state.versions:
         told = f"it stands at {_named(copy.versions)}, not at {_named(state.versions)}"
         raise StepFailed(f"{what}: {told}", fix=fix)
-    differences = [each for each in compare(state.catalog, copy.catalog) if not _is_of_server(each)]
+    differences = [each for each in compare(state.catalog, copy.catalog) if not is_of_server(each)]
     if differences:
         details = {"differences": list(map(str, differences))}
         raise StepFailed(f"{what}: {_told(differences)}", fix=fix, details=details)
     if backup.state is None or not has_rows:
-        return state.catalog
+        return
     lost = sorted(
         table
         for table in state.rows.keys() | copy.rows.keys()
@@ -360,30 +350,6 @@ def _require_equal(
             for table in lost[:_SHOWN]
         )
         raise StepFailed(f"{what}: {told}", fix=fix)
-    return state.catalog
-
-
-def _is_of_server(difference: Difference) -> bool:
-    """Whether the server makes the difference: a dump does not tell an extension's version."""
-    return difference.object_type == "extension" and difference.attribute == "version"
-
-
-def _as_on_target(proof: Proof, held: Snapshot) -> Proof:
-    """Return the proof as if the copy's server had the target's extensions in their versions."""
-    others = {
-        key: row
-        for key, row in held.rows.items()
-        if key[0] == "extension" and proof.before.catalog.rows[key] != row
-    }
-
-    def translated(state: TargetState) -> TargetState:
-        rows = dict(state.catalog.rows)
-        for key, row in others.items():
-            if rows.get(key) == proof.before.catalog.rows[key]:
-                rows[key] = row
-        return replace(state, catalog=Snapshot(rows))
-
-    return replace(proof, before=translated(proof.before), after=translated(proof.after))
 
 
 def _read(database: Database, version_tables: Collection[VersionTable]) -> TargetState:

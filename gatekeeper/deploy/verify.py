@@ -10,8 +10,7 @@ from gatekeeper.deploy.access import version_tables_of
 from gatekeeper.deploy.model import Access, Deployment, Proof, StepFailed, TargetState
 from gatekeeper.deploy.target import read_state
 from gatekeeper.errors import ProbeError
-from gatekeeper.model import Difference
-from gatekeeper.postgres.difference import compare
+from gatekeeper.postgres.difference import compare, is_of_server
 from gatekeeper.postgres.snapshot import ObjectKey, Snapshot
 from gatekeeper.postgres.structure import Table, read_structure
 from gatekeeper.postgres.target import look_at
@@ -49,7 +48,7 @@ class _Rehearsed:
     def differences(self, catalog: Snapshot) -> list[str]:
         if self.proof is not None:
             found = compare(self.proof.after.catalog, catalog)
-            return [str(each) for each in found if not _is_of_server(each)]
+            return [str(each) for each in found if not is_of_server(each)]
         here, there = catalog.fingerprints, self.fingerprints
         return [
             f"{name} is {_word(name in here, name in there)}"
@@ -224,11 +223,6 @@ def _compare_models(access: Access, lines: list[str]) -> list[str] | None:
 def _labels_of(state: TargetState) -> Table:
     rows = [(name, ", ".join(labels)) for name, labels in state.catalog.enums.items()]
     return Table("ENUM labels", ("type", "labels"), rows)
-
-
-def _is_of_server(difference: Difference) -> bool:
-    """Whether the server makes the difference: another one may have an extension's next version."""
-    return difference.object_type == "extension" and difference.attribute == "version"
 
 
 def _word(is_here: bool, is_there: bool) -> str:

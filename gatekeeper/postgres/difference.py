@@ -55,6 +55,11 @@ def compare(before: Snapshot, after: Snapshot) -> tuple[Difference, ...]:
     return tuple(sorted(differences, key=_sort_key))
 
 
+def is_of_server(difference: Difference) -> bool:
+    """Whether the server makes the difference: another one may have an extension's next version."""
+    return difference.object_type == "extension" and difference.attribute == "version"
+
+
 def _sort_key(difference: Difference) -> tuple[int, str, str, str, str]:
     object_type = difference.object_type
     if object_type in _ORDER:

@@ -337,15 +337,13 @@ def test_a_copy_that_lacks_rows_is_no_proof(server: Server, shop: Database, tmp_
 def test_an_extension_may_have_another_version_here(
     server: Server, shop: Database, tmp_path: Path
 ) -> None:
-    """A dump does not tell it; what is expected of the target has the target's."""
+    """A dump does not tell it."""
     execute(
         shop,
         "CREATE EXTENSION citext",
         "UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'citext'",
     )
-    proof = rehearse(server, target_of(shop), tmp_path)
-    for state in (proof.before, proof.after):
-        assert state.catalog.objects["extension", "citext"]["version"] == "0.9"
+    assert rehearse(server, target_of(shop), tmp_path).obstacle is None
 
 
 TWO = """\
