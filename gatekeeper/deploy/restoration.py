@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,14 @@ from pathlib import Path
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from gatekeeper.deploy.access import require_one_env
-from gatekeeper.deploy.backup import RESTORED_URL, exceeds_limit, is_archive, is_sql, verify_backup
+from gatekeeper.deploy.backup import (
+    RESTORED_URL,
+    exceeds_limit,
+    is_archive,
+    is_sql,
+    list_archive,
+    verify_backup,
+)
 from gatekeeper.deploy.clients import Clients, client_environment, find_clients, run_client
 from gatekeeper.deploy.model import Backup, Deployment, Proof, StepFailed, TargetState
 from gatekeeper.deploy.target import read_state
@@ -24,6 +32,7 @@ from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.rows import read_sequences, row_digests
 from gatekeeper.postgres.scripts import restore_script
 from gatekeeper.postgres.servers import Server, quote, read_url
+from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 from gatekeeper.postgres.target import IDENTITY_QUERY, look_at
 from gatekeeper.probe.protocol import VersionTable
 from gatekeeper.rehearsal.databases import Databases
@@ -46,6 +55,14 @@ WHERE s.setdatabase IN (
 AND setting !~ '^gatekeeper[.]'
 ORDER BY s.setrole <> 0, s.setdatabase <> 0
 """
+
+
+# What a database may set for its sessions, but for what only its own machine has.
+_SETTABLE = """
+SELECT name FROM pg_catalog.pg_settings
+WHERE context IN ('user', 'superuser') AND name !~ 'tablespace|librar'
+"""
+_GRANTS = re.compile(r"^\d+; \d+ \d+ (?:DEFAULT )?ACL ")
 
 
 @dataclass(frozen=True)
@@ -93,8 +110,8 @@ def restore_copy(
 ) -> Database:
     """Return a new database of a rehearsal's server with what the backup holds.
 
-    Owners and privileges are not taken over. The roles of the target are made, without any
-    rights, because policies and the revisions may name them.
+    All of it belongs to one role. The roles of the target are made, without any rights but
+    what the backup grants them.
     """
     assert backup.path is not None
     major = int(server.info.version.split(".")[0])
@@ -105,26 +122,27 @@ def restore_copy(
             fix=f"Give `--database-url` a PostgreSQL {surroundings.major}, or install one.",
         )
     _make_roles(server, surroundings.roles)
-    if not is_archive(backup.path):
-        if not is_sql(backup.path):
-            raise StepFailed(
-                "the backup of the team's own command is neither an archive of `pg_dump` nor SQL",
-                where=str(backup.path),
-                fix="Let it dump with `pg_dump --format=custom`, or give the URL of a restored "
-                f"copy in {RESTORED_URL}.",
-            )
+    if is_archive(backup.path):
+        database = create_database(server)
+    elif is_sql(backup.path):
         database = restore_script(backup.path, lambda: create_database(server))
     else:
-        database = create_database(server)
-        try:
-            if backup.state is not None and ("schema", "public") not in backup.state.catalog.rows:
-                _execute(database, "DROP SCHEMA public")  # no dump tells that it was dropped
+        raise StepFailed(
+            "the backup of the team's own command is neither an archive of `pg_dump` nor SQL",
+            where=str(backup.path),
+            fix="Let it dump with `pg_dump --format=custom`, or give the URL of a restored "
+            f"copy in {RESTORED_URL}.",
+        )
+    try:
+        if backup.state is not None and ("schema", "public") not in backup.state.catalog.rows:
+            _execute(database, "DROP SCHEMA public")  # no dump tells that it was dropped
+        if is_archive(backup.path):
             _restore_archive(find_clients(major), database, backup.path, jobs)
-        except BaseException:
-            drop_database(database)
-            raise
-    _set_settings(database, surroundings.settings)
-    _execute(database, "ANALYZE")
+        _set_settings(database, surroundings.settings)
+        _execute(database, "ANALYZE")
+    except BaseException:
+        drop_database(database)
+        raise
     return database
 
 
@@ -140,19 +158,33 @@ def _make_roles(server: Server, roles: Collection[str]) -> None:
 
 
 def _restore_archive(clients: Clients, database: Database, path: Path, jobs: int) -> None:
-    server = database.server
+    """Restore all but privileges, then those: a downgrade may forget them.
+
+    What an ordinary role grants to others is not what was granted on the target: with one the
+    copy goes without.
+    """
+    _run_restore(clients, database, path, "--no-privileges", f"--jobs={jobs}")
+    if database.server.roles.is_superuser:
+        grants = [entry for entry in list_archive(clients, path) if _GRANTS.search(entry)]
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+            file.write("\n".join(grants))
+            file.flush()
+            _run_restore(clients, database, path, f"--use-list={file.name}")
+
+
+def _run_restore(clients: Clients, database: Database, path: Path, *options: str) -> None:
     finished = run_client(
         clients,
         "pg_restore",
         [
             "--no-owner",
-            "--no-privileges",
+            "--no-tablespaces",
             "--no-password",
-            f"--jobs={jobs}",
             f"--dbname={database.name}",
+            *options,
             str(path),
         ],
-        client_environment(server, database.name, {}),
+        client_environment(database.server, database.name, {}),
     )
     if finished.status == 0:
         return
@@ -174,13 +206,19 @@ def _restore_archive(clients: Clients, database: Database, path: Path, jobs: int
 
 
 def _set_settings(database: Database, settings: Sequence[tuple[str, str]]) -> None:
-    """Let the copy's sessions begin as the target's do; lists stay lists by FROM CURRENT."""
-    name = quote(database.server, database.name)
+    """Let the copy's sessions begin as the target's do; lists stay lists by FROM CURRENT.
+
+    Not with another role (`SET role`): here all belongs to one.
+    """
+    server = database.server
+    known = {name for (name,) in server.administer(_SETTABLE)}
     for setting, value in settings:
-        quoted = ".".join(quote(database.server, part) for part in setting.split("."))
-        database.server.administer(
+        if setting not in known and "." not in setting:
+            continue
+        quoted = ".".join(quote(server, part) for part in setting.split("."))
+        server.administer(
             "SELECT pg_catalog.set_config(%s, %s, true);"
-            f" ALTER DATABASE {name} SET {quoted} FROM CURRENT",
+            f" ALTER DATABASE {quote(server, database.name)} SET {quoted} FROM CURRENT",
             setting,
             value,
         )
@@ -360,19 +398,28 @@ def _read(database: Database, version_tables: Collection[VersionTable]) -> Targe
 
 @dataclass(frozen=True)
 class _Content:
-    """The rows of each table, as a digest, and how far each sequence has come."""
+    """The catalog with owners and privileges, a digest of each table's rows, and how far each
+    sequence has come."""
 
+    catalog: Snapshot
     digests: Mapping[str, str]
     sequences: Mapping[str, int]
 
 
 def _content_of(database: Database) -> _Content:
     with database.session(autocommit=False) as connection:
-        return _Content(row_digests(connection), read_sequences(connection))
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+        return _Content(
+            take_snapshot(connection), row_digests(connection), read_sequences(connection)
+        )
 
 
 def _changed(before: _Content, after: _Content) -> str | None:
     """Return what of the content is not as it was, None where nothing is lost."""
+    differences = compare(before.catalog, after.catalog)
+    if differences:
+        return f"the downgrade leads to other privileges: {_told(differences)}"
     digests, now = before.digests, after.digests
     changed = sorted(t for t in digests.keys() | now.keys() if digests.get(t) != now.get(t))
     if changed:

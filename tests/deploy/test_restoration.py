@@ -55,6 +55,14 @@ def rich(target_database: Database) -> Iterator[Database]:
     execute(target_database, *(f"DROP ROLE {role}" for role in roles))
 
 
+def privileges(database: Database) -> Mapping[str, str | None]:
+    with database.session() as connection:
+        objects = take_snapshot(connection).objects
+    return {
+        " ".join(key): told["privileges"] for key, told in objects.items() if "privileges" in told
+    }
+
+
 def contents(database: Database) -> tuple[Snapshot, Mapping[str, str]]:
     """Return the catalog and a digest of each table's rows."""
     with database.session(autocommit=False) as connection:
@@ -90,6 +98,7 @@ def test_a_copy_holds_all_that_the_target_holds(
         (catalog, rows), (copied, copied_rows) = contents(rich), contents(copy)
         assert compare(catalog, copied) == ()
         assert rows == copied_rows
+        assert privileges(copy).keys() == privileges(rich).keys()
         with copy.session() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT lo_get(777), nextval('numbers')")
             ((content, number),) = cursor.fetchall()
@@ -104,6 +113,8 @@ def test_a_copys_sessions_begin_as_the_targets(
         "CREATE SCHEMA app",
         f"ALTER DATABASE {shop.name} SET search_path = app, public",
         f"ALTER DATABASE {shop.name} SET app.tenant = 'it''s'",
+        f"ALTER DATABASE {shop.name} SET role = postgres",
+        f"ALTER DATABASE {shop.name} SET session_preload_libraries = pg_trgm",
     )
     with (
         a_copy(server, shop, tmp_path) as copy,
@@ -112,8 +123,8 @@ def test_a_copys_sessions_begin_as_the_targets(
     ):
         cursor.execute("SELECT current_setting('search_path'), current_setting('app.tenant')")
         assert cursor.fetchone() == ("app, public", "it's")
-        cursor.execute("SELECT current_schema()")
-        assert cursor.fetchone() == ("app",)
+        cursor.execute("SELECT current_schema(), current_setting('session_preload_libraries')")
+        assert cursor.fetchone() == ("app", "")
 
 
 def test_a_schema_public_that_was_dropped_stays_dropped(
@@ -261,6 +272,34 @@ def test_revisions_name_roles_of_the_target(server: Server, shop: Database, tmp_
     finally:
         execute(shop, "DROP ROLE reporting")
     assert proof.obstacle is None
+
+
+@pytest.mark.slow
+def test_a_downgrade_that_forgets_who_may_read(
+    server: Server, shop: Database, tmp_path: Path
+) -> None:
+    """The application would be locked out by a rollback that looks complete."""
+    execute(
+        shop,
+        "CREATE ROLE application",
+        "CREATE VIEW names AS SELECT name FROM users",
+        "GRANT SELECT ON names TO application",
+    )
+    try:
+        proof = rehearse(
+            server,
+            target_of(shop),
+            tmp_path,
+            'op.execute("DROP VIEW names")',
+            'op.execute("CREATE VIEW names AS SELECT name FROM users")',
+        )
+    finally:
+        execute(shop, "DROP OWNED BY application", "DROP ROLE application")
+    assert proof.obstacle is not None
+    assert proof.obstacle.startswith(
+        "the downgrade leads to other privileges: view public.names: privileges was "
+    )
+    assert "application=r/postgres" in proof.obstacle
 
 
 @pytest.mark.slow
