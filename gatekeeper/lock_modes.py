@@ -39,6 +39,10 @@ class LockMode(enum.IntEnum):
             return "writes"
         return None
 
+    def conflicts_with(self, other: LockMode) -> bool:
+        """Whether one session has to wait while another holds the other mode."""
+        return other in _CONFLICTS[self]
+
     @classmethod
     def from_pg_locks(cls, mode: str) -> LockMode:
         """Return the mode that the view `pg_locks` spells as `AccessExclusiveLock`."""
@@ -46,3 +50,16 @@ class LockMode(enum.IntEnum):
 
 
 _BY_PG_LOCKS = {mode.name.title().replace("_", "") + "Lock": mode for mode in LockMode}
+
+_STRONG = frozenset({LockMode.SHARE_ROW_EXCLUSIVE, LockMode.EXCLUSIVE, LockMode.ACCESS_EXCLUSIVE})
+_WRITING = frozenset({LockMode.ROW_EXCLUSIVE, LockMode.SHARE_UPDATE_EXCLUSIVE})
+_CONFLICTS = {
+    LockMode.ACCESS_SHARE: frozenset({LockMode.ACCESS_EXCLUSIVE}),
+    LockMode.ROW_SHARE: frozenset({LockMode.EXCLUSIVE, LockMode.ACCESS_EXCLUSIVE}),
+    LockMode.ROW_EXCLUSIVE: _STRONG | {LockMode.SHARE},
+    LockMode.SHARE_UPDATE_EXCLUSIVE: _STRONG | {LockMode.SHARE, LockMode.SHARE_UPDATE_EXCLUSIVE},
+    LockMode.SHARE: _STRONG | _WRITING,
+    LockMode.SHARE_ROW_EXCLUSIVE: _STRONG | _WRITING | {LockMode.SHARE},
+    LockMode.EXCLUSIVE: frozenset(LockMode) - {LockMode.ACCESS_SHARE},
+    LockMode.ACCESS_EXCLUSIVE: frozenset(LockMode),
+}

@@ -82,7 +82,9 @@ class ReleasedRevision:
 
     `is_transactional` says that all its statements ran in transactions, so that a failure
     leaves nothing of it. `obstacle` is why its downgrade is not proven, `loses` what that drops
-    with all that was written there since. `locks` has the strongest lock on each relation.
+    with all that was written there since. `locks` are those that it took on relations which
+    were there before. `waits_for_all` says that something in it (CONCURRENTLY) waits for the
+    end of all transactions that have begun before.
     """
 
     revision: str
@@ -95,6 +97,7 @@ class ReleasedRevision:
     loses: tuple[str, ...]
     rewrites: tuple[str, ...] = ()
     locks: tuple[Lock, ...] = ()
+    waits_for_all: bool = False
 
 
 @dataclass(frozen=True)

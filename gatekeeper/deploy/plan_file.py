@@ -77,6 +77,7 @@ def read_release(plan: Path) -> Release:
 
 
 def _revision(data: Any) -> ReleasedRevision:
+    statements = data["upgrade"]["statements"]
     return ReleasedRevision(
         revision=data["revision"],
         down_revisions=tuple(data["down_revision"]),
@@ -87,16 +88,13 @@ def _revision(data: Any) -> ReleasedRevision:
         obstacle=data["rollback"]["obstacle"],
         loses=tuple(data["rollback"]["loses"]),
         rewrites=tuple(data["rewrites"]),
-        locks=_strongest(data["upgrade"]["statements"]),
+        locks=tuple(dict.fromkeys(_lock(lock) for s in statements for lock in s["locks"] or ())),
+        waits_for_all=any("CONCURRENTLY" in statement["sql"].upper() for statement in statements),
     )
 
 
-def _strongest(statements: Any) -> tuple[Lock, ...]:
-    modes: dict[str, LockMode] = {}
-    for lock in (lock for statement in statements for lock in statement["locks"] or ()):
-        name, mode = lock["relation"], LockMode[lock["mode"].replace(" ", "_")]
-        modes[name] = max(mode, modes.get(name, mode))
-    return tuple(Lock(name, mode) for name, mode in modes.items())
+def _lock(data: Any) -> Lock:
+    return Lock(data["relation"], LockMode[data["mode"].replace(" ", "_")])
 
 
 def _read(path: Path) -> bytes:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 _NAMES_SHOWN = 8
+_MB = 1024**2
 _GB = 1024**3
 # The custom format is compressed: it takes a tenth to a third of the tables.
 _LEAST_SHARE_OF_DUMP = 10
@@ -224,17 +225,26 @@ def _of_sessions(
 ) -> Iterator[Problem]:
     """Yield the transactions that the upgrade would wait for, in front of all others."""
     revisions = deployment.release.revisions
-    locked = {lock.relation for revision in revisions for lock in revision.locks}
-    waits_for_all = not all(revision.is_transactional for revision in revisions)
+    wanted = {lock for revision in revisions for lock in revision.locks}
+    waits_for_all = any(revision.waits_for_all for revision in revisions)
     if not standing.sees_others:
         deployment.tell(
             f"The role {standing.role} does not see for how long other roles' transactions run: "
             f"`GRANT pg_read_all_stats TO {standing.role};` lets it"
         )
     for each in find_long_transactions(connection, limit):
-        in_the_way = [name for name in each.relations if name in locked]
+        in_the_way = [
+            name
+            for name in dict.fromkeys(lock.relation for lock in each.locks)
+            if any(
+                held.mode.conflicts_with(lock.mode)
+                for held in each.locks
+                for lock in wanted
+                if held.relation == name == lock.relation
+            )
+        ]
         if in_the_way or waits_for_all:
-            yield _of_long_transaction(each, in_the_way)
+            yield _of_long_transaction(each, sorted(in_the_way))
     for name, owner, seconds in find_prepared(connection, limit):
         yield Problem(
             f"the transaction `{name}` of {owner} has been prepared for {_age(seconds)} and keeps "
@@ -246,7 +256,7 @@ def _of_sessions(
 def _of_long_transaction(each: LongTransaction, in_the_way: list[str]) -> Problem:
     holds = f"has a lock on {words.listed(in_the_way)}"
     if not in_the_way:
-        holds = "is waited for by what the release does outside of a transaction"
+        holds = "is waited for by what the release does CONCURRENTLY"
     return Problem(
         f"the transaction of {each.who}, {each.state}, runs for {_age(each.age_seconds)} and "
         f"{holds}: {each.query}",
@@ -393,4 +403,4 @@ def _age(seconds: float) -> str:
 
 
 def _size(size: int) -> str:
-    return f"{size / _GB:.1f} GB"
+    return f"{size / _GB:.1f} GB" if size >= _GB else f"{size / _MB:.0f} MB"

@@ -6,12 +6,14 @@ far replicas are behind: `pg_read_all_stats` lets it. What it cannot see is not 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
+from gatekeeper.lock_modes import LockMode
+from gatekeeper.model import Lock
 from gatekeeper.postgres.activity import Session, without_values
 
 _PATH = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true);"
@@ -31,11 +33,11 @@ _LONG_TRANSACTIONS = """
 SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
     coalesce(a.query, ''), extract(epoch FROM clock_timestamp() - a.xact_start)::float8,
     coalesce(a.state, ''), ARRAY(
-        SELECT DISTINCT n.nspname || '.' || c.relname
+        SELECT DISTINCT l.mode || ' ' || n.nspname || '.' || c.relname
         FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
         JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation' AND l.database = a.datid
-        AND c.oid >= 16384 ORDER BY 1
+        AND c.oid >= 16384 AND l.mode <> 'SIReadLock' ORDER BY 1
     )
 FROM pg_stat_activity a
 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
@@ -127,13 +129,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class LongTransaction(Session):
-    """A session whose transaction others may have to wait for; its age is the transaction's.
-
-    `relations` are those that it has locked.
-    """
+    """A session whose transaction others may have to wait for; its age is the transaction's."""
 
     state: str
-    relations: tuple[str, ...]
+    locks: tuple[Lock, ...]
 
 
 @dataclass(frozen=True)
@@ -152,11 +151,16 @@ def read_standing(connection: Connection) -> Standing:
 def find_long_transactions(connection: Connection, seconds: float) -> tuple[LongTransaction, ...]:
     """Return the transactions of this database that run for longer, the oldest first."""
     return tuple(
-        LongTransaction(pid, user, name, without_values(query), age, state, tuple(relations))
-        for pid, user, name, query, age, state, relations in _ask(
+        LongTransaction(pid, user, name, without_values(query), age, state, _locks(locks))
+        for pid, user, name, query, age, state, locks in _ask(
             connection, _LONG_TRANSACTIONS, (seconds,)
         )
     )
+
+
+def _locks(told: Iterable[str]) -> tuple[Lock, ...]:
+    pairs = (each.split(" ", 1) for each in told)
+    return tuple(Lock(name, LockMode.from_pg_locks(mode)) for mode, name in pairs)
 
 
 def find_prepared(connection: Connection, seconds: float) -> tuple[tuple[str, str, float], ...]:

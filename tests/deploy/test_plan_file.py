@@ -106,7 +106,10 @@ def test_a_release_is_read_back(tmp_path: Path) -> None:
                 obstacle="its downgrade was not run: it raises",
                 loses=(),
                 rewrites=("public.users",),
-                locks=(Lock("public.users", LockMode.ACCESS_EXCLUSIVE),),
+                locks=(
+                    Lock("public.users", LockMode.ACCESS_EXCLUSIVE),
+                    Lock("public.users", LockMode.SHARE_UPDATE_EXCLUSIVE),
+                ),
             ),
         ),
         window=(),

@@ -264,6 +264,14 @@ CLEAN = {
         open="SELECT FROM users",
         environment=Environment(),
     ),
+    "a long transaction that reads what the release builds an index on": Case(
+        by_superuser=("GRANT pg_read_all_stats TO $ROLE",), open="SELECT FROM orders"
+    ),
+    "a long transaction, and a release that commits in between": Case(
+        by_superuser=("GRANT pg_read_all_stats TO $ROLE",),
+        open="SELECT FROM notes",
+        release={"revisions": (revision("b004", "a002", is_transactional=False),)},
+    ),
     "tuned and replicated by administrators": Case(
         ("ALTER TABLE users SET (autovacuum_vacuum_scale_factor = 0.01)",),
         ("CREATE PUBLICATION all_of_it FOR ALL TABLES",),
@@ -377,17 +385,32 @@ WRONG = {
             ),
         ),
     ),
+    "a transaction that has written": Case(
+        by_superuser=("GRANT pg_read_all_stats TO $ROLE",),
+        open="DELETE FROM orders",
+        problems=(
+            (
+                "the transaction of process $PID of $ADMIN (reports), idle in transaction, runs "
+                "for 0 s and has a lock on `public.orders`: DELETE FROM orders",
+                "Wait for its end, or end it: `SELECT pg_terminate_backend($PID);`. What is too "
+                "long says `watch: {query_seconds: …}` of the environment.",
+            ),
+        ),
+    ),
     "a transaction that CONCURRENTLY waits for": Case(
         by_superuser=("GRANT pg_read_all_stats TO $ROLE",),
         open="SELECT FROM notes",
         release={
-            "revisions": (*REVISIONS[:1], revision("b004", "b003", is_transactional=False)),
+            "revisions": (
+                *REVISIONS[:1],
+                revision("b004", "b003", is_transactional=False, waits_for_all=True),
+            ),
         },
         problems=(
             (
                 "the transaction of process $PID of $ADMIN (reports), idle in transaction, runs "
-                "for 0 s and is waited for by what the release does outside of a transaction: "
-                "SELECT FROM notes",
+                "for 0 s and is waited for by what the release does CONCURRENTLY: SELECT FROM "
+                "notes",
                 "Wait for its end, or end it: `SELECT pg_terminate_backend($PID);`. What is too "
                 "long says `watch: {query_seconds: …}` of the environment.",
             ),
