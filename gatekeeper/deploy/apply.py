@@ -243,8 +243,7 @@ class _Seen:
                 yield _Ran(step, ran, number is not None and is_committed(number))
         step, begun = self.running or (None, None)
         if step is not None and begun is not None:
-            may_commit = not begun.in_transaction or "commit" in begun.sql.lower()
-            yield _Ran(step, begun, None if may_commit else False)
+            yield _Ran(step, begun, False if begun.in_transaction else None)
 
 
 # --- The work ------------------------------------------------------------------------
@@ -369,7 +368,11 @@ class _Work:
             with Blockers(self.deployment.target, name) as blockers:
                 try:
                     ran = self.access.probe.run(
-                        self.access.target, steps, _OBSERVE, told=self.seen.hear
+                        self.access.target,
+                        steps,
+                        _OBSERVE,
+                        told=self.seen.hear,
+                        has_limit=False,
                     )
                 finally:
                     self.waited_for = {each.pid: each for each in blockers.take()}

@@ -305,7 +305,9 @@ def _rehearse(
 
     deployment.tell("Upgrading the copy")
     started = time.monotonic()
-    ran = stage.run(databases, revisions, Direction.UPGRADE, observe=None, is_told=False)
+    ran = stage.run(
+        databases, revisions, Direction.UPGRADE, observe=None, is_told=False, has_limit=False
+    )
     seconds = time.monotonic() - started
     if ran.failure is not None:
         raise StepFailed(
@@ -339,7 +341,9 @@ def _go_back(
     if one_way:
         return f"{_named(one_way)} has no downgrade"
     back = tuple(reversed(revisions))
-    ran = stage.run(databases, back, Direction.DOWNGRADE, observe=None, is_told=False)
+    ran = stage.run(
+        databases, back, Direction.DOWNGRADE, observe=None, is_told=False, has_limit=False
+    )
     if ran.failure is not None:
         return f"the downgrade fails: {describe(ran.failure)}"
     state = _read(database, version_tables)

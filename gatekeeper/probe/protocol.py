@@ -188,7 +188,10 @@ class ProbeStatement:
 
 @dataclass(frozen=True)
 class Begun:
-    """A statement that is about to run; `in_transaction` says that it has to be committed."""
+    """A statement that is about to run; `in_transaction` says that another has to commit it.
+
+    A long one is cut off: its end tells all of it.
+    """
 
     sql: str
     path: str | None

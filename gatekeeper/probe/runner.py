@@ -89,15 +89,16 @@ class Probe:
         observe: str | None = None,
         is_told: bool = True,
         told: Told | None = None,
+        has_limit: bool = True,
     ) -> ProbeRun:
         """Execute steps in one run of env.py; `observe` is asked after each statement.
 
         Without `is_told` statements have neither place nor parameters. An error has its place.
-        What a transaction left open held is gone afterwards: its connection is closed.
+        What a transaction left open held is gone afterwards: its connection is closed. Without
+        `has_limit` it may take as long as it needs: real rows are many.
 
         With `told` that is called when a statement begins and when it has ended, while it is not
         known what becomes of its transaction; `observe` is asked until it has an answer in one.
-        There is no limit of time: what is told takes as long as the rows need that are there.
         A run that does not come to its end then, whatever ends it, ends the process with it: no
         code of the project goes on where nobody looks.
         """
@@ -116,7 +117,7 @@ class Probe:
             if told is not None:
                 stack.callback(self._break_off, gathering)
             try:
-                for message in self._process.ask(request, has_limit=told is None):
+                for message in self._process.ask(request, has_limit):
                     gathering.add(message)
             except ProbeError as error:
                 raise gathering.place(error) from error

@@ -191,12 +191,13 @@ class Stage:
         direction: Direction,
         observe: str | None = OBSERVE,
         is_told: bool = True,
+        has_limit: bool = True,
     ) -> Ran:
         """Run the revisions in this order in one go and say what could be seen.
 
         Without `observe` no locks are, without `is_told` not where a statement comes from: what
         only leads up to the base is not judged, and one transaction around a long history holds
-        thousands of locks.
+        thousands of locks. Without `has_limit` it may take as long as it needs.
 
         What it saw that with stays open for the snapshot that mostly follows: a new
         connection knows nothing of the catalog, which costs more than to read it.
@@ -206,7 +207,9 @@ class Stage:
             stack.callback(self._close)
             looks = [self._look(database) for database in databases.each]
             requested = [RequestedStep(r.revision, direction) for r in revisions]
-            answer = self.probe.run(databases.target, requested, observe, is_told=is_told)
+            answer = self.probe.run(
+                databases.target, requested, observe, is_told=is_told, has_limit=has_limit
+            )
             answers = answer.each
             ran_well = (s for a in answers for p in a.steps for s in p.statements if not s.failed)
             self.server.claim(s.sql for s in ran_well)

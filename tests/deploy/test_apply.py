@@ -315,6 +315,16 @@ def test_a_transaction_leaves_nothing(site: OpenSite, database: Database) -> Non
     assert not release.access.probe.has_ended
 
 
+def test_more_statements_than_are_recorded(site: OpenSite) -> None:
+    """Those beyond are not told one by one, and what becomes of them is known all the same."""
+    many = f'for _ in range(10_050):\n    op.execute("UPDATE users SET name = NULL")\n{FAILS}'
+    release = site({"b002": many})
+    before = release.read()
+    failed = fail(release)
+    assert (failed.left, release.read()) == (Left.UNCHANGED, before)
+    assert sum(line["revision"] is not None for line in release.journal) == 20_000
+
+
 def test_values_of_rows_are_not_told(site: OpenSite, database: Database) -> None:
     """PostgreSQL names the key that is there twice."""
     release = site({"b002": "op.execute(\"INSERT INTO users VALUES (1, 'a person')\")"})

@@ -301,6 +301,17 @@ def test_a_run_that_breaks_off_ends_the_process(project, probe_server, real):
     assert len(told) >= 3
 
 
+def test_a_run_may_take_as_long_as_it_needs(project, probe_server, real):
+    """What ends others in time does not end an upgrade of many rows."""
+    body = 'op.execute("SELECT pg_sleep(7)")'
+    launched = project({"migrations/versions/a001.py": live_revision("a001", None, body)})
+    with open_probe(replace(launched, timeout_seconds=6.0), probe_server.new_target) as probe:
+        ran = probe.run(real, up("a001"), has_limit=False)
+        assert ran.steps[0].completed
+        with pytest.raises(ProbeError, match="did not answer within 6 seconds"):
+            probe.run(probe_server.new_target(), up("a001"))
+
+
 # --- Encryption ------------------------------------------------------------------------
 
 

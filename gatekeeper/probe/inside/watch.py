@@ -26,6 +26,7 @@ from .transactions import (
 ABORTED = "25P02"  # in_failed_sql_transaction, which only follows from an earlier error
 STATEMENTS_KEPT = 10_000  # a step
 SQL_KEPT = 1_000_000  # characters
+BEGUN_SQL_KEPT = 10_000
 MESSAGE_KEPT = 8_000
 PARAMETERS_KEPT = 300
 
@@ -151,15 +152,19 @@ class Watch:
 
     def _send_begun(self, conn: Any, sql: str, place: tuple[str, int] | None) -> None:
         wire = self._wire(conn)
+        has_to_be_committed = transaction_verb(sql) is None and (
+            transaction_state(wire.dbapi) != IDLE or begins_transaction(wire.dbapi)
+        )
+        if has_to_be_committed and self._kept.get(self.step, 0) >= STATEMENTS_KEPT:
+            return  # what becomes of its transaction is known
         self.answers.send(
             {
                 "kind": "begun",
                 "step": self.step,
-                "sql": sql[:SQL_KEPT],
+                "sql": sql[:BEGUN_SQL_KEPT],
                 "path": None if place is None else self.places.relative(place[0]),
                 "line": None if place is None else place[1],
-                "in_transaction": transaction_state(wire.dbapi) != IDLE
-                or begins_transaction(wire.dbapi),
+                "in_transaction": has_to_be_committed,
             }
         )
 
