@@ -37,10 +37,20 @@ def name_of(place: Place) -> str:
     return place.value if isinstance(place, ServerSource) else place
 
 
-def on_every_server(argument: str = "server") -> pytest.MarkDecorator:
-    """Return the mark that runs a test once for each place, by the fixture of that name."""
+def on_every_server(*arguments: str) -> pytest.MarkDecorator:
+    """Return the mark that runs a test once for each place, by the fixtures of those names.
+
+    With several all are of one place; by default it is the one called `server`.
+    """
+    names = arguments or ("server",)
     places = (*OWN, *(NAMED or ("further",)))
-    return pytest.mark.parametrize(argument, places, indirect=True, ids=name_of, scope="session")
+    return pytest.mark.parametrize(
+        names,
+        [(place,) * len(names) for place in places],
+        indirect=True,
+        ids=map(name_of, places),
+        scope="session",
+    )
 
 
 def find_places(account: Account | None) -> dict[Place, Installation]:

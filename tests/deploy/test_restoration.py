@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +17,15 @@ from gatekeeper.policy.model import Backup, BackupMode
 from gatekeeper.postgres.databases import Database, drop_database, open_database
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.rows import row_digests
-from gatekeeper.postgres.servers import Server
+from gatekeeper.postgres.servers import Server, open_server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 from gatekeeper.rehearsal.ground import Preparation
 from tests.build import a_revision
 from tests.deploy.rich import make_rich
 from tests.deploy.stages import VERSIONS, a_stage, deploy_to
 from tests.deploy.targets import an_ordinary_target, execute, target_of, url_of
-from tests.live import live_revision
-from tests.servers import OWN, name_of
+from tests.live import a_table, live_revision, server_url
+from tests.servers import OWN, Place, on_every_server
 
 pytestmark = pytest.mark.postgres
 
@@ -83,9 +83,7 @@ def a_copy(server: Server, target: Database, folder: Path, jobs: int = 1) -> Ite
         drop_database(copy)
 
 
-both_servers = pytest.mark.parametrize(
-    ("target_server", "server"), [(p, p) for p in OWN], indirect=True, ids=map(name_of, OWN)
-)
+both_servers = on_every_server("target_server", "server")
 
 
 @pytest.mark.slow
@@ -370,6 +368,23 @@ def test_a_copy_that_lacks_rows_is_no_proof(server: Server, shop: Database, tmp_
     assert raised.value.what == (
         "the restored copy does not hold what was backed up: public.users has 20 rows, not 21"
     )
+
+
+@pytest.mark.slow
+def test_a_server_that_is_given_keeps_nothing(
+    start_once: Callable[[Place], Server | None], rich: Database, tmp_path: Path
+) -> None:
+    """The service container of a workflow, which may be used for more than this."""
+    given = next(filter(None, map(start_once, OWN)))
+    query = (
+        "SELECT rolname FROM pg_roles UNION ALL SELECT datname FROM pg_database"
+        " WHERE datname !~ '^gatekeeper_' ORDER BY 1"
+    )
+    before = given.administer(query)
+    with open_server(server_url(given)) as service:
+        proof = rehearse(service, target_of(rich), tmp_path, *a_table("later"))
+    assert proof.obstacle is None
+    assert given.administer(query) == before
 
 
 @pytest.mark.slow
