@@ -23,9 +23,10 @@ LABEL org.opencontainers.image.title="gatekeeper" \
       org.opencontainers.image.licenses="MIT"
 
 # The workspace belongs to the runner's user and the step runs as root: git calls that
-# dubious and stops. What is trusted here is the runner's own checkout.
+# dubious and stops. What is trusted here is the runner's own checkout. A deploy backs up and
+# restores with PostgreSQL's client programs.
 RUN apt-get update -qq \
- && apt-get install -y -qq --no-install-recommends git \
+ && apt-get install -y -qq --no-install-recommends git postgresql-client \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
  && git config --system --add safe.directory '*' \
  && useradd --system --no-create-home --shell /usr/sbin/nologin postgres

@@ -5,9 +5,11 @@ A second place of wiring beside `cli.py`, so that the other commands need not lo
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from gatekeeper import pipeline
 from gatekeeper.errors import ExitCode, GatekeeperError
@@ -30,16 +32,20 @@ def run_action(environ: Mapping[str, str], echo: Callable[[str], None]) -> ExitC
     plan, inputs, client = None, None, None
     try:
         inputs = read_inputs(environ)
-        for secret in (inputs.github_token, urlsplit(inputs.database_url or "").password):
-            if secret:
-                echo(mask(secret))
+        for secret in _secrets(inputs):
+            echo(mask(secret))
         plan = decide(context, inputs, head_commit(find_repository(context.workspace)))
         if plan.task is Task.NOTHING:
             echo(act.publish_nothing(plan, context).log)
             return ExitCode.PASS
         if inputs.github_token:
             client = open_client(context.api_url, context.repository, inputs.github_token)
-        return _rehearse(environ, echo, context, inputs, plan, client)
+        request = _request(environ, context, inputs)
+        if plan.task is Task.DEPLOY:
+            from gatekeeper.action_deploy import run_deploy  # a check need not load all of it
+
+            return run_deploy(request, environ, echo, context, inputs, plan, client)
+        return _rehearse(request, environ, echo, context, inputs, plan, client)
     except GatekeeperError as error:
         echo(act.publish_error(error, plan, inputs, context, client).log)
         return error.exit_code
@@ -50,7 +56,36 @@ def run_action(environ: Mapping[str, str], echo: Callable[[str], None]) -> ExitC
         raise
 
 
+def _secrets(inputs: ActionInputs) -> Iterator[str]:
+    """Yield what no log may show; a password as it stands in an address and as it is."""
+    yield from filter(None, (inputs.github_token, inputs.target_url))
+    for url in filter(None, (inputs.database_url, inputs.target_url)):
+        with contextlib.suppress(ValueError):  # told when the address is used
+            address = urlsplit(url)
+            password = address.password or ""
+            yield from filter(None, dict.fromkeys((password, unquote(password))))
+            yield from dict(parse_qsl(address.query)).get("password", "").splitlines()
+
+
+def _request(environ: Mapping[str, str], context: GitHubContext, inputs: ActionInputs) -> Request:
+    """Return how the project is found and run."""
+    return Request(
+        directory=context.workspace,
+        project=inputs.project,
+        config=inputs.config,
+        section=inputs.section,
+        database_url=inputs.database_url,
+        policy=None if inputs.policy is None else context.workspace / inputs.policy,
+        python_version=inputs.python_version,
+        install=inputs.install,
+        cache=inputs.cache or environ.get("GATEKEEPER_CACHE") or None,
+        seed=inputs.seed,
+        env=inputs.env,
+    )
+
+
 def _rehearse(
+    project: Request,
     environ: Mapping[str, str],
     echo: Callable[[str], None],
     context: GitHubContext,
@@ -59,19 +94,9 @@ def _rehearse(
     client: Client | None,
 ) -> ExitCode:
     earlier = act.read_earlier(plan, client) or ""
-    request = Request(
-        directory=context.workspace,
-        project=inputs.project,
-        config=inputs.config,
-        section=inputs.section,
+    request = replace(
+        project,
         event_base=plan.base,
-        database_url=inputs.database_url,
-        policy=None if inputs.policy is None else context.workspace / inputs.policy,
-        python_version=inputs.python_version,
-        install=inputs.install,
-        cache=inputs.cache or environ.get("GATEKEEPER_CACHE") or None,
-        seed=inputs.seed,
-        env=inputs.env,
         ticked=read_ticks(earlier),
         is_audit=plan.task is Task.AUDIT,
     )

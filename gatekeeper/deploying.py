@@ -6,8 +6,8 @@ import contextlib
 import datetime as dt
 import difflib
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatekeeper.deploy.access import session_name
@@ -33,7 +33,7 @@ from gatekeeper.histories import Occasion
 from gatekeeper.model import Project
 from gatekeeper.pipeline import KNOWN
 from gatekeeper.policy.load import default_environment, find_policy, load_policy
-from gatekeeper.policy.model import Environment, Policy
+from gatekeeper.policy.model import BackupMode, Environment, OnFailure, Policy
 from gatekeeper.postgres.servers import open_server
 from gatekeeper.preparing import (
     choose_interpreter,
@@ -58,7 +58,8 @@ class DeployRequest:
     """What a deploy is asked for; `project` says how the project is found and run.
 
     `plan` is the plan.json of a release, its evidence beside it; `record` the folder of the
-    record. `ticked` are the attestations that a person has ticked.
+    record. `ticked` are the attestations that a person has ticked. `backup`, `smoke_test` and
+    `on_failure` count more than what the policy says of the environment, where they are given.
     """
 
     project: Request
@@ -66,10 +67,20 @@ class DeployRequest:
     plan: Path
     record: Path
     ticked: frozenset[str] = frozenset()
+    backup: BackupMode | None = None
+    smoke_test: tuple[str, ...] = ()
+    on_failure: OnFailure | None = None
 
 
-def deploy(request: DeployRequest, surroundings: Surroundings) -> Record:
-    """Carry a release out and write its record; a signal is raised once that is written."""
+def deploy(
+    request: DeployRequest,
+    surroundings: Surroundings,
+    begun: Callable[[Deployment], None] = lambda deployment: None,
+) -> Record:
+    """Carry a release out and write its record; a signal is raised once that is written.
+
+    `begun` is called when it is known what is asked for, before the first step.
+    """
     release = read_release(request.plan)
     means = _means(request, release, surroundings)
     make_folder(request.record)
@@ -77,6 +88,7 @@ def deploy(request: DeployRequest, surroundings: Surroundings) -> Record:
     run = session_name(means.deployment.target)
     with open_journal(request.record, identity, run, means.deployment.now) as (journal, past):
         _copy_plan(request.plan, request.record)
+        begun(means.deployment)
         ended = carry_out(means, journal, past)
         record = _record(means, journal, ended)
         journal.write("stopped" if ended.outcome is DeployOutcome.STOPPED else "closed")
@@ -142,7 +154,7 @@ def _means(request: DeployRequest, release: Release, surroundings: Surroundings)
     deployment = Deployment(
         release=release,
         name=request.environment,
-        environment=_environment(policy, request.environment),
+        environment=_overruled(request, _environment(policy, request.environment)),
         target=target,
         folder=request.record,
         environ=surroundings.environ,
@@ -187,6 +199,19 @@ def _environment(policy: Policy, name: str) -> Environment:
         f"the policy knows no environment `{name}`",
         where="--environment",
         fix=f"Did you mean `{near[0]}`?" if near else f"It knows {known}.",
+    )
+
+
+def _overruled(request: DeployRequest, environment: Environment) -> Environment:
+    """Return what the policy says of an environment, but for what the request says itself."""
+    backup = environment.backup
+    if request.backup is not None and request.backup is not backup.mode:
+        backup = replace(backup, mode=request.backup, command=None)
+    return replace(
+        environment,
+        backup=backup,
+        smoke_test=request.smoke_test or environment.smoke_test,
+        on_failure=request.on_failure or environment.on_failure,
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from gatekeeper.errors import ConfigError
+from gatekeeper.policy.model import BackupMode, OnFailure
 
 DEFAULT_REPORT_DIR = "gatekeeper-report"
 
@@ -71,6 +72,11 @@ class ActionInputs:
     report_dir: str = DEFAULT_REPORT_DIR
     github_token: str | None = field(default=None, repr=False)
     cache: str | None = None
+    target_url: str | None = field(default=None, repr=False)
+    environment: str | None = None
+    backup: BackupMode | None = None
+    smoke_test: tuple[str, ...] = ()
+    on_failure: OnFailure | None = None
 
 
 @dataclass(frozen=True)
@@ -105,16 +111,11 @@ class GitHubContext:
         return f"{self.repository_url}/actions/runs/{self.run_id}/attempts/{self.run_attempt}"
 
 
-# Inputs of action.yml that this version cannot act on. They are refused when given: a
-# workflow that sets `target-url` believes that something is deployed.
-NOT_YET = (
-    "check-run",
-    "target-url",
-    "environment",
-    "backup",
-    "smoke-test",
-    "on-failure",
-)
+# Inputs of action.yml that this version cannot act on. They are refused when given.
+NOT_YET = ("check-run",)
+
+# A workflow that sets one of these believes that something is deployed.
+_OF_DEPLOY = ("target-url", "environment", "backup", "smoke-test", "on-failure")
 
 _OUTSIDE = "Run `gatekeeper action` as a step of a workflow; elsewhere run `gatekeeper check`."
 _COMMENT_ID = re.compile(r"(?=.{1,64}\Z)\w+([.-]\w+)*", re.ASCII)  # `--` would end an HTML comment
@@ -130,6 +131,8 @@ def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
                 where="with",
                 fix=f"Take `{name}` out of the step.",
             )
+    mode = _choice(environ, "mode", Mode, Mode.AUTO)
+    _require_deploy(environ, mode)
     comment_id = _text(environ, "comment-id") or "default"
     if not _COMMENT_ID.fullmatch(comment_id):
         raise _wrong(
@@ -138,7 +141,7 @@ def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
             "up to 64 letters, digits and `_`, in words joined by `.` or `-`",
         )
     return ActionInputs(
-        mode=_choice(environ, "mode", Mode, Mode.AUTO),
+        mode=mode,
         project=_text(environ, "project"),
         config=_text(environ, "config"),
         section=_lines(environ, "section"),
@@ -156,6 +159,11 @@ def read_inputs(environ: Mapping[str, str]) -> ActionInputs:
         report_dir=_folder(environ, "report-dir", DEFAULT_REPORT_DIR) or DEFAULT_REPORT_DIR,
         github_token=_text(environ, "github-token"),
         cache=_cache(environ),
+        target_url=_target_url(environ, mode),
+        environment=_text(environ, "environment"),
+        backup=_backup(environ),
+        smoke_test=_lines(environ, "smoke-test"),
+        on_failure=_choice(environ, "on-failure", OnFailure, None),
     )
 
 
@@ -195,6 +203,7 @@ def read_context(environ: Mapping[str, str]) -> GitHubContext:
 INPUT_NAMES = (*(f.name.replace("_", "-") for f in dataclasses.fields(ActionInputs)), *NOT_YET)
 
 _Choice = TypeVar("_Choice", bound=enum.Enum)
+_Default = TypeVar("_Default", bound=enum.Enum | None)
 
 
 def _variable(name: str) -> str:
@@ -212,8 +221,8 @@ def _wrong(name: str, value: str, allowed: str) -> ConfigError:
 
 
 def _choice(
-    environ: Mapping[str, str], name: str, choices: type[_Choice], default: _Choice
-) -> _Choice:
+    environ: Mapping[str, str], name: str, choices: type[_Choice], default: _Default
+) -> _Choice | _Default:
     value = _text(environ, name)
     if value is None:
         return default
@@ -223,6 +232,42 @@ def _choice(
     near = difflib.get_close_matches(value.lower(), allowed, n=1)
     hint = f" (did you mean `{near[0]}`?)" if near else ""
     raise _wrong(name, value, ", ".join(allowed) + hint)
+
+
+def _require_deploy(environ: Mapping[str, str], mode: Mode) -> None:
+    """Hold the inputs of a deploy against the mode: none without it, the place with it."""
+    given = [name for name in _OF_DEPLOY if _text(environ, name) is not None]
+    if mode is not Mode.DEPLOY and given:
+        raise ConfigError(
+            f"the input `{given[0]}` is of a deploy, and `mode: {mode.value}` deploys nothing",
+            where=f"with: {given[0]}",
+            fix=f"Take `{given[0]}` out of the step, or set `mode: deploy`.",
+        )
+    if mode is Mode.DEPLOY and "environment" not in given:
+        raise ConfigError(
+            "`mode: deploy` does not say which environment to deploy to",
+            where="with: environment",
+            fix="Name one of the policy's `environments`, such as `environment: staging`.",
+        )
+
+
+def _target_url(environ: Mapping[str, str], mode: Mode) -> str | None:
+    """Return the input, else the variable by which the command takes it."""
+    given = _text(environ, "target-url")
+    if given is None and mode is Mode.DEPLOY:
+        return environ.get("GATEKEEPER_TARGET_URL") or None
+    return given
+
+
+def _backup(environ: Mapping[str, str]) -> BackupMode | None:
+    mode = _choice(environ, "backup", BackupMode, None)
+    if mode is BackupMode.COMMAND:
+        raise ConfigError(
+            "the input `backup` does not say which command makes the backup",
+            where="with: backup",
+            fix="Write it into the policy file: `environments: {staging: {backup: {command: …}}}`.",
+        )
+    return mode
 
 
 def _flag(environ: Mapping[str, str], name: str, default: bool) -> bool:

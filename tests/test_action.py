@@ -27,6 +27,8 @@ OUTPUTS = [
     "comment-pending",
     "plan",
     "evidence",
+    "outcome",
+    "record",
 ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gatekeeper.errors import ConfigError
+from gatekeeper.policy.model import BackupMode, OnFailure
 from gatekeeper.settings import (
     ActionInputs,
     CommentPolicy,
@@ -116,6 +117,65 @@ def test_every_input_is_read() -> None:
     )
 
 
+DEPLOY = {"INPUT_MODE": "deploy", "INPUT_ENVIRONMENT": "staging"}
+
+
+def test_the_inputs_of_a_deploy_are_read() -> None:
+    given = {
+        "INPUT_TARGET-URL": "postgresql://u:p@db/shop",
+        "INPUT_BACKUP": "off",
+        "INPUT_SMOKE-TEST": "pytest tests/smoke\n\ncurl --fail https://staging.example.org\n",
+        "INPUT_ON-FAILURE": "downgrade",
+    }
+    assert read_inputs(DEPLOY) == ActionInputs(mode=Mode.DEPLOY, environment="staging")
+    read = read_inputs({**DEPLOY, **given})
+    assert read == ActionInputs(
+        mode=Mode.DEPLOY,
+        environment="staging",
+        target_url="postgresql://u:p@db/shop",
+        backup=BackupMode.OFF,
+        smoke_test=("pytest tests/smoke", "curl --fail https://staging.example.org"),
+        on_failure=OnFailure.DOWNGRADE,
+    )
+    assert "u:p" not in repr(read)
+
+
+def test_the_target_may_be_named_by_a_variable() -> None:
+    variable = {"GATEKEEPER_TARGET_URL": "postgresql://db/shop"}
+    assert read_inputs({**DEPLOY, **variable}).target_url == "postgresql://db/shop"
+    given = {**DEPLOY, **variable, "INPUT_TARGET-URL": "postgresql://other/shop"}
+    assert read_inputs(given).target_url == "postgresql://other/shop"
+    assert read_inputs(variable).target_url is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        (
+            "INPUT_BACKUP",
+            "pg_dump",
+            "with: backup: the input `backup` is `pg_dump`\nAllowed: required, off, command.",
+        ),
+        (
+            "INPUT_BACKUP",
+            "command",
+            "with: backup: the input `backup` does not say which command makes the backup\n"
+            "Write it into the policy file: `environments: {staging: {backup: {command: …}}}`.",
+        ),
+        (
+            "INPUT_ON-FAILURE",
+            "rollback",
+            "with: on-failure: the input `on-failure` is `rollback`\n"
+            "Allowed: stop, downgrade, restore, auto.",
+        ),
+    ],
+)
+def test_a_wrong_input_of_a_deploy_is_refused(variable: str, value: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_inputs({**DEPLOY, variable: value})
+    assert str(caught.value) == sentence
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
@@ -173,18 +233,31 @@ def test_every_input_is_read() -> None:
             "with: env: the input `env` has a line that is not `NAME=value`\n"
             "Write one variable a line, such as `SECRET_KEY=dummy`.",
         ),
+        (
+            "INPUT_CHECK-RUN",
+            "true",
+            "with: the input `check-run` is not in this version\nTake `check-run` out of the step.",
+        ),
         *(
             (
                 f"INPUT_{name.upper()}",
                 value,
-                f"with: the input `{name}` is not in this version\nTake `{name}` out of the step.",
+                f"with: {name}: the input `{name}` is of a deploy, and `mode: auto` deploys nothing"
+                f"\nTake `{name}` out of the step, or set `mode: deploy`.",
             )
             for name, value in [
-                ("check-run", "true"),
-                ("smoke-test", "curl https://example.org/health"),
                 ("target-url", "postgresql://production/shop"),
+                ("environment", "staging"),
+                ("backup", "off"),
+                ("smoke-test", "curl https://example.org/health"),
                 ("on-failure", "auto"),
             ]
+        ),
+        (
+            "INPUT_MODE",
+            "deploy",
+            "with: environment: `mode: deploy` does not say which environment to deploy to\n"
+            "Name one of the policy's `environments`, such as `environment: staging`.",
         ),
         (
             "INPUT_DATABASE-ULR",

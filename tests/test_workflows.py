@@ -135,6 +135,21 @@ def test_the_record_is_uploaded_and_a_dump_never() -> None:
     assert kept == []
 
 
+def test_a_deploy_that_was_cut_off_is_taken_up_by_the_next_attempt() -> None:
+    """Its journal is uploaded however it ended, and lies where the deploy looks for it."""
+    steps = [step for job, step in steps_of("deploy.yml") if job == "deploy"]
+    at = next(n for n, step in enumerate(steps) if "if" in step and "download" in step["uses"])
+    assert steps[at]["if"] == "github.run_attempt != '1'"
+    assert steps[at]["with"] == {
+        "name": steps[-1]["with"]["name"],
+        "path": "gatekeeper-report/record",
+    }
+    assert steps[at + 1]["with"]["mode"] == "deploy"
+    assert steps[-1]["if"] == "always()"
+    assert steps[-1]["with"]["overwrite"] is True
+    assert "gatekeeper-report/record/*.jsonl" in steps[-1]["with"]["path"].splitlines()
+
+
 def _matches(path: str, pattern: str) -> bool:
     return path.count("/") == pattern.count("/") and fnmatchcase(path, pattern)
 

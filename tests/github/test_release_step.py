@@ -49,8 +49,8 @@ def test_a_pushed_tag_is_rehearsed_and_its_plan_is_posted(
 ) -> None:
     """What a person ticks in the release's body stays ticked, and is in the evidence."""
     release = github.add_release(PERSON, "v1.1.0", "Notes.")
-    url = server_url(server)
-    ended = push_tag(shop, github, clean_environment, "v1.1.0", database_url=url)
+    inputs = {"database-url": server_url(server)}
+    ended = push_tag(shop, github, clean_environment, "v1.1.0", inputs)
     assert ended.code == 0, ended.log
     names = ("verdict", "revisions", "plan", "evidence")
     assert {name: ended.outputs[name] for name in names} == {
@@ -69,7 +69,7 @@ def test_a_pushed_tag_is_rehearsed_and_its_plan_is_posted(
     assert shop.git("status", "--porcelain") == ""
 
     release["body"] = release["body"].replace("- [ ]", "- [x]")
-    assert push_tag(shop, github, clean_environment, "v1.1.0", database_url=url).code == 0
+    assert push_tag(shop, github, clean_environment, "v1.1.0", inputs).code == 0
     assert f"- [x] {box}" in release["body"]
     assert github.sent("POST") == 0
 
@@ -77,8 +77,8 @@ def test_a_pushed_tag_is_rehearsed_and_its_plan_is_posted(
 def test_a_release_that_fails_fails_the_job(
     shop: GitRepository, server: Server, github: GitHubServer, clean_environment: dict[str, str]
 ) -> None:
-    inputs = {"database_url": server_url(server), "mode": "release"}
-    ended = push_tag(shop, github, clean_environment, "v1.2.0", **inputs)
+    inputs = {"database-url": server_url(server), "mode": "release"}
+    ended = push_tag(shop, github, clean_environment, "v1.2.0", inputs)
     assert (ended.code, ended.outputs["verdict"]) == (1, "fail")
     assert ended.summary.startswith("# Release `v1.2.0`: the database\n\nNot to be deployed.")
     assert "### ❌ Migrations: " in ended.summary
@@ -87,7 +87,7 @@ def test_a_release_that_fails_fails_the_job(
 def test_the_input_base_names_the_release_before(
     shop: GitRepository, server: Server, github: GitHubServer, clean_environment: dict[str, str]
 ) -> None:
-    inputs = {"database_url": server_url(server), "mode": "release", "base": "v0.9"}
-    ended = push_tag(shop, github, clean_environment, "v1.1.0", **inputs)
+    inputs = {"database-url": server_url(server), "mode": "release", "base": "v0.9"}
+    ended = push_tag(shop, github, clean_environment, "v1.1.0", inputs)
     assert (ended.code, ended.outputs["verdict"]) == (2, "undetermined")
     assert "git knows no tag `v0.9`" in ended.log
