@@ -23,6 +23,7 @@ from gatekeeper.postgres.catalog import (
     list_shared_families,
     presence_query,
 )
+from gatekeeper.postgres.deparsed import settle
 from gatekeeper.postgres.roles import Roles
 
 ObjectKey = tuple[str, str]
@@ -237,5 +238,5 @@ def take_snapshot(
         if roles is not None:
             name = name.replace(roles.owner.name, _OWNER)
             values = values.replace(roles.owner.name, _OWNER)
-        rows[object_type, name] = (families[family], table, values, comment, order)
+        rows[object_type, name] = (families[family], table, settle(values), comment, order)
     return Snapshot(rows)

@@ -33,7 +33,7 @@ def a_release(**fields: Any) -> Release:
         "server_major": 17,
         "catalog_before": None,
         "catalog_after": None,
-        "attestations": {},
+        "attestations": (),
     }
     return Release(**{**values, **fields})
 
