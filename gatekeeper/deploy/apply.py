@@ -16,10 +16,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gatekeeper.deploy.access import session_name, version_tables_of
-from gatekeeper.deploy.model import Access, Deployment, StepFailed, TargetState
+from gatekeeper.deploy.model import (
+    Access,
+    Deployment,
+    StepFailed,
+    TargetState,
+    describe_failure,
+)
 from gatekeeper.deploy.target import Blockers, end_backends, read_state
 from gatekeeper.errors import DatabaseError, Interrupted, ProbeError
-from gatekeeper.model import Direction, Revision, StepError
+from gatekeeper.model import Direction, Revision
 from gatekeeper.postgres.activity import Blocker, without_values
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.target import look_at
@@ -388,7 +394,7 @@ class _Work:
         error = next((step.error for step in ran.steps if step.error is not None), ran.error)
         if error is not None:
             where = None if error.path is None else f"{error.path}:{error.line}"
-            return _Failure(_described(error), where, None, error.sqlstate)
+            return _Failure(describe_failure(error), where, None, error.sqlstate)
         versions = self._read().versions
         statements = (each for step in ran.steps for each in step.statements)
         is_open = any(s.fate is Fate.OPEN and _first_word(s) not in _READING for s in statements)
@@ -540,12 +546,6 @@ def _first_word(statement: ProbeStatement | Begun) -> str:
 def _is_of_connection(sqlstate: str | None) -> bool:
     """Tell whether a failure is not the server's word on the statement itself."""
     return sqlstate is None or sqlstate.startswith(("08", "57P"))
-
-
-def _described(error: StepError) -> str:
-    """Return what an error says, without the values that its details name."""
-    said = error.message.splitlines()[0] if error.message else ""
-    return f"{error.type}: {said}"
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from gatekeeper import __version__
 from gatekeeper.deploy.journal import Past
 from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome, StepRecord
+from gatekeeper.deploy.verify import render_tables
 from gatekeeper.errors import ConfigError
 from gatekeeper.reporters import gfm, words
 
@@ -147,11 +148,11 @@ def render_page(record: Record) -> str:
         )
     )
     parts.append(gfm.table(_HEAD, _RULE, map(_row, record.steps)))
-    parts += [
-        gfm.folded(step.step.value, gfm.fence("\n".join(step.output), "text"))
-        for step in record.steps
-        if step.output
-    ]
+    for step in record.steps:
+        if step.output:
+            parts.append(gfm.folded(step.step.value, gfm.fence("\n".join(step.output), "text")))
+        if step.details.get("tables"):
+            parts.append(render_tables(step.details["tables"]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -23,9 +23,16 @@ from gatekeeper.deploy.backup import (
     verify_backup,
 )
 from gatekeeper.deploy.clients import Clients, client_environment, find_clients, run_client
-from gatekeeper.deploy.model import Backup, Deployment, Proof, StepFailed, TargetState
+from gatekeeper.deploy.model import (
+    Backup,
+    Deployment,
+    Proof,
+    StepFailed,
+    TargetState,
+    describe_failure,
+)
 from gatekeeper.deploy.target import read_state
-from gatekeeper.model import Difference, Direction, Revision
+from gatekeeper.model import Difference, Direction, Revision, StepError
 from gatekeeper.postgres.databases import Database, create_database, drop_database, mark, unmark
 from gatekeeper.postgres.difference import compare, is_of_server
 from gatekeeper.postgres.owners import hand_over, make_owner
@@ -36,7 +43,7 @@ from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 from gatekeeper.postgres.target import IDENTITY_QUERY, look_at
 from gatekeeper.probe.protocol import VersionTable
 from gatekeeper.rehearsal.databases import Databases
-from gatekeeper.rehearsal.stage import Stage, describe
+from gatekeeper.rehearsal.stage import Stage
 
 _SHOWN = 5
 
@@ -311,7 +318,7 @@ def _rehearse(
     seconds = time.monotonic() - started
     if ran.failure is not None:
         raise StepFailed(
-            f"the upgrade fails on a restored copy of the target: {describe(ran.failure)}",
+            f"the upgrade fails on a restored copy of the target: {_told_of(ran.failure)}",
             fix="Correct the revision, or the rows that it cannot deal with, and tag again.",
         )
     after = _read(database, version_tables)
@@ -325,6 +332,11 @@ def _rehearse(
     deployment.tell("Downgrading the copy")
     obstacle = _go_back(stage, databases, revisions, before, content, version_tables)
     return Proof(before, after, seconds, obstacle)
+
+
+def _told_of(error: StepError) -> str:
+    place = "" if error.path is None else f"{error.path}:{error.line}: "
+    return f"{place}{describe_failure(error)}"
 
 
 def _go_back(
@@ -345,7 +357,7 @@ def _go_back(
         databases, back, Direction.DOWNGRADE, observe=None, is_told=False, has_limit=False
     )
     if ran.failure is not None:
-        return f"the downgrade fails: {describe(ran.failure)}"
+        return f"the downgrade fails: {_told_of(ran.failure)}"
     state = _read(database, version_tables)
     if state.versions != before.versions:
         return f"the downgrade leads to {_named(state.versions)}, not to {_named(before.versions)}"

@@ -40,6 +40,7 @@ from gatekeeper.deploy.target import (
     next_transaction,
     read_state,
 )
+from gatekeeper.deploy.verify import verify_target
 from gatekeeper.deploy.watch import watch_target
 from gatekeeper.deploy.way_back import restore_target
 from gatekeeper.errors import GatekeeperError, Interrupted
@@ -288,17 +289,9 @@ class _Run:
 
     def verify(self) -> None:
         with self.step(StepName.VERIFY) as noted:
-            state = self.read()
-            noted.details.update(_told(state))
-            if state.versions != frozenset(self.deployment.release.to_revisions):
-                raise StepFailed(f"the target is at {_named(state.versions)} after the upgrade")
-            if self.proof is not None:
-                wanted = _told(self.proof.after)
-                if not _is_as(state, wanted):
-                    raise StepFailed(
-                        "the target differs from the copy that was upgraded before: "
-                        + ", ".join(_differing(state, wanted))
-                    )
+            verified = verify_target(self.deployment, self.access, self.before, self.proof)
+            noted.say(*verified.lines)
+            noted.details.update(verified.details)
 
     def require_deployed(self) -> Position:
         """Hold the target against what a deploy has left, before it is taken back."""

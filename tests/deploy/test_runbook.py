@@ -395,3 +395,42 @@ def test_without_a_record_there_is_nothing_to_take_back(
     ran = site.roll_back()
     assert ran.returncode == 2
     assert "there is no record of a deploy" in ran.stderr
+
+
+def test_the_record_holds_no_data_of_the_rows(
+    tmp_path: Path, server: Server, target: Database, clean_environment: dict[str, str]
+) -> None:
+    """PostgreSQL tells the key that is there twice."""
+    site = make_site(
+        tmp_path,
+        server,
+        target,
+        clean_environment,
+        upgrade='op.create_unique_constraint("once", "users", ["note"])',
+        downgrade='op.drop_constraint("once", "users")',
+    )
+    execute(target, "UPDATE users SET note = 'kim@example.org' WHERE id < 3")
+    site.release()
+    ran = site.deploy()
+    assert site.record()["outcome"] == "refused", ran.stdout
+    told = ran.stdout + ran.stderr
+    for file in (tmp_path / "record").iterdir():
+        if file.suffix in (".json", ".jsonl", ".md"):
+            told += file.read_text(encoding="utf-8")
+    assert "could not create unique index" in told
+    assert "kim@example" not in told
+
+
+def test_without_a_backup_the_evidence_tells_what_the_target_is_to_be(
+    tmp_path: Path, server: Server, target: Database, clean_environment: dict[str, str]
+) -> None:
+    site = make_site(
+        tmp_path, server, target, clean_environment, policy=environment_of(backup="off")
+    )
+    site.release()
+    ran = site.deploy()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    record = site.record()
+    assert outcomes(record)["backup"] == "skipped"
+    verified = next(step for step in record["steps"] if step["step"] == "verify")
+    assert any("the release's rehearsal" in line for line in verified["output"])

@@ -14,6 +14,7 @@ from gatekeeper.deploy.apply import apply_upgrade
 from gatekeeper.deploy.model import Proof, StepFailed, TargetState
 from gatekeeper.deploy.verify import Verified, render_tables, verify_target
 from gatekeeper.postgres.databases import Database
+from gatekeeper.postgres.likeness import read_traits
 from gatekeeper.postgres.servers import Server
 from tests.deploy.sites import BASE, Site, a_site
 from tests.deploy.targets import execute, target_of
@@ -105,7 +106,7 @@ def test_a_target_that_is_as_rehearsed(upgraded: Callable[..., Upgraded]) -> Non
 
 def test_without_a_backup_the_releases_rehearsal_tells(upgraded: Callable[..., Upgraded]) -> None:
     there = upgraded()
-    catalog = dict(there.proof.after.catalog.fingerprints)
+    catalog = dict(read_traits(there.proof.after.catalog))
     with there.database.session() as connection:
         major = connection.server_version // 10_000
     verified = there.verify(catalog_after=catalog, server_major=major)
@@ -114,9 +115,9 @@ def test_without_a_backup_the_releases_rehearsal_tells(upgraded: Callable[..., U
     other = {**catalog, "table public.users": "0" * 16, "table public.lost": "0" * 16}
     del other["enum public.mood"]
     assert there.wrong(None, catalog_after=other, server_major=major) == [
-        "against the release's rehearsal enum public.mood is left",
-        "against the release's rehearsal table public.lost is missing",
-        "against the release's rehearsal table public.users is changed",
+        "against the release's rehearsal `table public.lost` is missing",
+        "against the release's rehearsal `enum public.mood` is not expected",
+        "against the release's rehearsal `table public.users` is another one",
     ]
 
 
@@ -164,16 +165,6 @@ WRONG = [
         ["against the restored copy index public.ix is left", "the index public.ix is invalid"],
         id="index",
     ),
-    pytest.param(
-        "DELETE FROM users",
-        ["public.users has 0 rows, before 205, by the rehearsal 5"],
-        id="all rows",
-    ),
-    pytest.param(
-        "INSERT INTO users SELECT n FROM generate_series(1001, 1100) n",
-        ["public.users has 105 rows, before 205, by the rehearsal 5"],
-        id="many rows",
-    ),
 ]
 
 
@@ -184,6 +175,36 @@ def test_what_is_not_as_rehearsed(
     there = upgraded()
     execute(there.database, done)
     assert there.wrong(there.proof) == wrong
+
+
+@pytest.mark.parametrize(
+    ("row_counts", "before", "wrong"),
+    [
+        pytest.param(("users",), 205, ["has 0 rows, before 205, by the rehearsal 5"], id="all"),
+        pytest.param(("users",), 220, ["has 0 rows, before 220, by the rehearsal 20"], id="many"),
+        pytest.param((), 402, ["has 0 rows, before 402, by the rehearsal 202"], id="of any table"),
+        pytest.param((), 250, [], id="a queue that has emptied itself"),
+    ],
+)
+def test_rows_that_are_gone(
+    upgraded: Callable[..., Upgraded], row_counts: Any, before: int, wrong: list[str]
+) -> None:
+    there = upgraded(row_counts=row_counts)
+    execute(there.database, "DELETE FROM users")
+    was = replace(there.before, rows={"public.users": before})
+    if not wrong:
+        there.verify(was, proof=there.proof)
+        return
+    with pytest.raises(StepFailed) as raised:
+        there.verify(was, proof=there.proof)
+    assert raised.value.details["wrong"] == [f"public.users {each}" for each in wrong]
+
+
+def test_rows_that_users_add_are_the_traffic(upgraded: Callable[..., Upgraded]) -> None:
+    there = upgraded(row_counts=("users",))
+    execute(there.database, "INSERT INTO users SELECT n FROM generate_series(1001, 1100) n")
+    lines = there.verify(proof=there.proof).lines
+    assert "public.users has 105 rows, before 205, by the rehearsal 5" in lines
 
 
 def test_a_few_rows_are_the_traffic(upgraded: Callable[..., Upgraded]) -> None:
