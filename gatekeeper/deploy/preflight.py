@@ -17,7 +17,7 @@ from gatekeeper.deploy.phantoms import applied_at, find_phantoms
 from gatekeeper.deploy.rights import read_needs
 from gatekeeper.git import Repository
 from gatekeeper.model import ChangeSet
-from gatekeeper.policy.model import BackupMode, Watch
+from gatekeeper.policy.model import BackupMode, OnFailure, Watch
 from gatekeeper.postgres.activity import Replica, read_replicas
 from gatekeeper.postgres.likeness import find_unlike
 from gatekeeper.postgres.observation import invalid_indexes
@@ -30,6 +30,7 @@ from gatekeeper.postgres.readiness import (
     find_of_others,
     find_prepared,
     find_unreadable,
+    find_unrestorable,
     may_create_schemas,
     read_sizes,
     read_standing,
@@ -342,6 +343,15 @@ def _of_backup(
             f"`ALTER ROLE {standing.role} BYPASSRLS;`. Or give a command of your own: "
             "`backup: {command: …}`.",
         )
+    if deployment.environment.on_failure is OnFailure.RESTORE:
+        unrestorable = find_unrestorable(connection)
+        if unrestorable:
+            yield Problem(
+                f"the role {standing.role} could not restore the backup, as `on_failure: restore` "
+                f"says: it does not own {words.listed(unrestorable)}",
+                "Deploy with a role that owns them or is a member of their owners, or say "
+                "`on_failure: downgrade` or `stop`.",
+            )
     folder = _existing(deployment.folder)
     yield from examine_room(folder, shutil.disk_usage(folder).free, standing.table_bytes)
 

@@ -22,8 +22,10 @@ from gatekeeper.deploy.model import Backup, Deployment, StepFailed, TargetState
 from gatekeeper.deploy.target import state_of
 from gatekeeper.errors import DatabaseError
 from gatekeeper.postgres.difference import compare
+from gatekeeper.postgres.readiness import find_unrestorable
 from gatekeeper.postgres.target import connect_to, telling
 from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.reporters import words
 
 _CHUNK = 64 * 1024
 _SHOWN = 5
@@ -249,6 +251,15 @@ def _said(error: psycopg2.Error) -> str:
 def _clear(cursor: Cursor, clients: Clients, backup: Backup, lock_timeout: str) -> frozenset[str]:
     """Drop what users have made; return the extensions that are kept, as they were."""
     cursor.execute(_SESSION, (lock_timeout,))
+    of_others = find_unrestorable(cursor.connection)
+    if of_others:
+        raise StepFailed(
+            "the backup was not restored: the role of the target does not own "
+            f"{words.listed(of_others)}",
+            fix="Restore it as a role that owns them or is a member of their owners, such as a "
+            "superuser.",
+            details={"of_others": list(of_others)},
+        )
     cursor.execute(_SUBSCRIPTIONS)
     subscriptions = [name for (name,) in cursor.fetchall()]
     if subscriptions:

@@ -101,6 +101,30 @@ AND NOT EXISTS (
 ) ORDER BY 1
 """
 
+# What has to be dropped and made again, with its owner, when a backup is restored in place.
+# Members of extensions stay; of what a table brings with it, the table tells.
+_UNRESTORABLE = """
+SELECT i.type || ' ' || i.identity
+FROM (
+    SELECT 'pg_class'::regclass AS catalog, oid, relowner AS owner FROM pg_class
+    WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relpersistence <> 't'
+    UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc
+    UNION ALL SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t
+        LEFT JOIN pg_class c ON c.oid = t.typrelid
+        WHERE t.typtype IN ('d', 'e', 'r') OR c.relkind = 'c'
+    UNION ALL SELECT 'pg_namespace'::regclass, oid, nspowner FROM pg_namespace
+    UNION ALL SELECT 'pg_event_trigger'::regclass, oid, evtowner FROM pg_event_trigger
+    UNION ALL SELECT 'pg_publication'::regclass, oid, pubowner FROM pg_publication
+    UNION ALL SELECT 'pg_foreign_server'::regclass, oid, srvowner FROM pg_foreign_server
+) made, LATERAL pg_identify_object(made.catalog, made.oid, 0) i
+WHERE made.oid >= 16384 AND NOT pg_has_role(made.owner, 'USAGE')
+AND coalesce(i.schema, i.identity) !~ '^pg_'
+AND NOT EXISTS (
+    SELECT FROM pg_depend
+    WHERE classid = made.catalog AND objid = made.oid AND deptype IN ('e', 'i')
+) ORDER BY 1
+"""
+
 _SIZES = """
 SELECT n.nspname || '.' || c.relname, (
     SELECT sum(greatest(relpages, 0)::int8) * current_setting('block_size')::int8 FROM pg_class
@@ -193,6 +217,11 @@ def find_missing_extensions(
 def find_unreadable(connection: Connection) -> tuple[str, ...]:
     """Return the tables and sequences of which the role cannot read everything."""
     return tuple(name for (name,) in _ask(connection, _UNREADABLE))
+
+
+def find_unrestorable(connection: Connection) -> tuple[str, ...]:
+    """Return what of others the role would have to replace to restore a backup in place."""
+    return tuple(told for (told,) in _ask(connection, _UNRESTORABLE))
 
 
 def read_sizes(connection: Connection, names: Collection[str]) -> Mapping[str, int]:

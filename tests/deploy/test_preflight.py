@@ -26,7 +26,7 @@ from gatekeeper.deploy.target import read_state
 from gatekeeper.git import Repository, open_tree
 from gatekeeper.lock_modes import LockMode
 from gatekeeper.model import Attestation, ChangeSet, Lock
-from gatekeeper.policy.model import Backup, BackupMode, Environment, Watch
+from gatekeeper.policy.model import Backup, BackupMode, Environment, OnFailure, Watch
 from gatekeeper.postgres.activity import Replica
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.likeness import read_traits
@@ -509,6 +509,29 @@ WRONG = {
                 "would fail",
                 "Let it: `GRANT pg_read_all_data TO $ROLE;`, with row-level security also `ALTER "
                 "ROLE $ROLE BYPASSRLS;`. Or give a command of your own: `backup: {command: …}`.",
+            ),
+        ),
+    ),
+    "objects of others in the way of a restore": Case(
+        ("CREATE EXTENSION citext", "CREATE SCHEMA own", "CREATE TABLE own.parts (id serial)"),
+        by_superuser=(
+            "DROP SCHEMA traps CASCADE",
+            "CREATE SCHEMA auth",
+            "GRANT USAGE ON SCHEMA auth TO PUBLIC",
+            "CREATE TABLE auth.users (id serial)",
+            "CREATE TYPE auth.kind AS ENUM ('a')",
+            "CREATE FUNCTION auth.uid() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA auth TO PUBLIC",
+            "GRANT SELECT ON ALL SEQUENCES IN SCHEMA auth TO PUBLIC",
+        ),
+        environment=Environment(differences_accepted=True, on_failure=OnFailure.RESTORE),
+        problems=(
+            (
+                "the role $ROLE could not restore the backup, as `on_failure: restore` says: it "
+                "does not own `function auth.uid()`, `schema auth`, `sequence "
+                "auth.users_id_seq`, `table auth.users`, `type auth.kind`",
+                "Deploy with a role that owns them or is a member of their owners, or say "
+                "`on_failure: downgrade` or `stop`.",
             ),
         ),
     ),
