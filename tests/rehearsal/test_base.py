@@ -90,6 +90,7 @@ def test_a_history_that_does_not_start_from_empty_starts_from_the_models(
     assert finding_lines(report) == [("missing-lock-timeout", "b001", 12)]
     assert drift(report) == Drift(())
     assert report.to_save == "project:\n  bootstrap: models\n"
+    assert rehearsal_of(report).catalog_before is None  # no catalog of a history to compare with
     notes = [n for n in rehearsal_of(report).project if "create_all" in n]
     assert notes == [
         "the history does not start from an empty database (migrations/versions/a001.py:12: "

@@ -113,6 +113,7 @@ def test_each_database_gets_its_own_half_of_a_revision(
     assert told(report) == []
     assert report.verdict is Verdict.PASS
     assert rehearsal.database == "shop, stock"
+    assert (rehearsal.catalog_before, rehearsal.catalog_after) == (None, None)
     assert rehearsal.project[-1] == (
         "env.py migrates 2 databases: shop, stock; each had one of its own"
     )
