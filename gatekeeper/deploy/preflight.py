@@ -142,14 +142,18 @@ def _of_revision(
     history = changes.head_history
     phantoms = find_phantoms(repository, changes, state.versions)
     for phantom in phantoms:
-        checkout = "COMMIT" if phantom.sighting is None else phantom.sighting.commit[:12]
         fetch = " (`git fetch --all --unshallow`)" if phantom.is_shallow else ""
+        way_back = ""
+        if phantom.sighting is not None and release.from_revisions:
+            way_back = (
+                ", or take the target back with a checkout of it: `git checkout "
+                f"{phantom.sighting.commit[:12]}`, `alembic downgrade "
+                f"{_one(release.from_revisions)}`"
+            )
         yield Problem(
             f"the target stands at `{phantom.revision}`, which the release does not have: "
             f"{phantom.sentence}",
-            f"Merge what has it{fetch} and release that, or take the target back with a checkout "
-            f"of it: `git checkout {checkout}`, `alembic downgrade "
-            f"{_one(release.from_revisions)}`.",
+            f"Merge what has it{fetch} and release that{way_back}.",
         )
     at = applied_at(state.versions, history)
     start = applied_at(release.from_revisions, history)
@@ -157,8 +161,13 @@ def _of_revision(
     if phantoms or at == start:
         return
     stands = f"the target stands at {words.listed(sorted(state.versions)) or 'no revision'}"
-    since = "an empty database" if release.previous is None else f"`{release.previous}`"
     begins = f"`{release.tag}` begins at {words.listed(release.from_revisions) or 'no revision'}"
+    since = "an empty database" if release.previous is None else f"`{release.previous}`"
+    from_there = (
+        "release from where the target is: tag the commit that runs there now (`git tag v0.9.0 "
+        "COMMIT`), if it has no tag, and `gatekeeper release --previous v0.9.0 --output DIR` "
+        f"(this plan begins with {since})"
+    )
     rehearsed = release.catalog_before or {}
     if not at and any(
         f"table {name}" in rehearsed for kind, name in state.catalog.rows if kind == "table"
@@ -173,9 +182,7 @@ def _of_revision(
         missing = [r.revision for r in history if r.revision in start - at]
         yield Problem(
             f"{stands} and {begins}: {words.listed(missing)} was never applied",
-            f"Deploy what lies between first, or release from where the target is: "
-            f"`gatekeeper release --previous TAG --output DIR`, where TAG is what runs there now "
-            f"(this plan follows {since}).",
+            f"Deploy what lies between first, or {from_there}.",
         )
     elif goal < at:
         yield Problem(
@@ -185,16 +192,14 @@ def _of_revision(
         )
     elif start < at < goal:
         yield Problem(
-            f"{stands}, in the middle of `{release.tag}`",
-            "It was upgraded in part, by hand or by a deploy that stopped. Go back to where the "
-            f"release begins (`alembic downgrade {_one(release.from_revisions)}`), or release "
-            "from there: `gatekeeper release --previous TAG --output DIR`.",
+            f"{stands}, in the middle of `{release.tag}`, and {begins}",
+            "If a deploy stopped there, take the target back by its record (`gatekeeper "
+            f"rollback`). Else {from_there}.",
         )
     else:
         yield Problem(
             f"{stands}, on another branch of the history than {begins}",
-            f"Release from where the target is: `gatekeeper release --previous TAG --output DIR` "
-            f"(this plan follows {since}).",
+            f"{from_there[0].upper()}{from_there[1:]}.",
         )
 
 

@@ -35,7 +35,8 @@ _NOT_COMPARED = (
     *("compression", "statistics target", "statistics targets"),
 )
 # Where extensions are by default, and where some hosts keep all of them.
-_PLACES_OF_EXTENSIONS = ("public", "extensions")
+_SCHEMA_OF_HOSTS = "extensions"
+_PLACES_OF_EXTENSIONS = ("public", _SCHEMA_OF_HOSTS)
 _TABLES = ("table", "foreign table", "view", "materialized view")
 _PARTS = ("column", "constraint", "trigger", "policy", "rule")
 
@@ -68,6 +69,7 @@ def find_unlike(
     """
     there = read_traits(snapshot)
     schemas = {told.removeprefix("schema ") for told in (*expected, *also) if _is_schema(told)}
+    schemas.discard(_SCHEMA_OF_HOSTS)
     strange = [
         (key, row)
         for key, row in sorted(snapshot.rows.items())

@@ -295,15 +295,18 @@ CLEAN = {
     ),
 }
 
-RELEASE_FROM = "`gatekeeper release --previous TAG --output DIR`"
+FROM_THERE = (
+    "release from where the target is: tag the commit that runs there now (`git tag v0.9.0 "
+    "COMMIT`), if it has no tag, and `gatekeeper release --previous v0.9.0 --output DIR` (this "
+    "plan begins with `v1`)"
+)
 WRONG = {
     "behind": Case(
         ("UPDATE alembic_version SET version_num = 'a001'",),
         problems=(
             (
                 "the target stands at `a001` and `v2` begins at `a002`: `a002` was never applied",
-                f"Deploy what lies between first, or release from where the target is: "
-                f"{RELEASE_FROM}, where TAG is what runs there now (this plan follows `v1`).",
+                f"Deploy what lies between first, or {FROM_THERE}.",
             ),
         ),
     ),
@@ -311,10 +314,24 @@ WRONG = {
         ("UPDATE alembic_version SET version_num = 'b003'",),
         problems=(
             (
-                "the target stands at `b003`, in the middle of `v2`",
-                "It was upgraded in part, by hand or by a deploy that stopped. Go back to where "
-                "the release begins (`alembic downgrade a002`), or release from there: "
-                f"{RELEASE_FROM}.",
+                "the target stands at `b003`, in the middle of `v2`, and `v2` begins at `a002`",
+                "If a deploy stopped there, take the target back by its record (`gatekeeper "
+                f"rollback`). Else {FROM_THERE}.",
+            ),
+        ),
+    ),
+    "the first release of a project that is in use": Case(
+        release={
+            "previous": None,
+            "from_revisions": (),
+            "catalog_before": {"schema public": "there"},
+        },
+        problems=(
+            (
+                "the target stands at `a002`, in the middle of `v2`, and `v2` begins at no "
+                "revision",
+                "If a deploy stopped there, take the target back by its record (`gatekeeper "
+                f"rollback`). Else {FROM_THERE.replace('`v1`', 'an empty database')}.",
             ),
         ),
     ),
@@ -346,8 +363,7 @@ WRONG = {
             (
                 "the target stands at no revision and `v2` begins at `a002`: `a001`, `a002` was "
                 "never applied",
-                "Deploy what lies between first, or release from where the target is: "
-                f"{RELEASE_FROM}, where TAG is what runs there now (this plan follows `v1`).",
+                f"Deploy what lies between first, or {FROM_THERE}.",
             ),
         ),
     ),

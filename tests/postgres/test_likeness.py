@@ -157,16 +157,20 @@ def test_an_extension_that_is_missing_is_named(server: Server) -> None:
 
 def test_an_extension_may_be_in_another_schema(server: Server) -> None:
     """Some hosts keep all extensions in a schema of their own."""
+    own = "CREATE FUNCTION extensions.watch() RETURNS int LANGUAGE sql AS 'SELECT 1'"
     makes = "CREATE TABLE mails (tags hstore DEFAULT hstore('a', 'b'), at citext PRIMARY KEY);"
     with open_database(server) as database:
-        execute(database, f"CREATE EXTENSION citext; CREATE EXTENSION hstore; {makes}")
+        execute(
+            database,
+            f"CREATE SCHEMA extensions; CREATE EXTENSION citext; CREATE EXTENSION hstore; {makes}",
+        )
         expected = read_traits(snapshot_of(database))
     with open_database(server) as database:
         execute(
             database,
             "CREATE SCHEMA extensions; CREATE EXTENSION citext SCHEMA extensions; CREATE"
             " EXTENSION hstore SCHEMA extensions; SET search_path = public, extensions;"
-            f" {makes}",
+            f" {makes} {own}",
         )
         assert find_unlike(expected, snapshot_of(database)) == ()
 
