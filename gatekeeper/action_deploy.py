@@ -12,7 +12,7 @@ from gatekeeper.deploy.model import Deployment
 from gatekeeper.deploy.plan_file import read_release
 from gatekeeper.deploy.record import Record, render_page
 from gatekeeper.deploy.target import TARGET_URL
-from gatekeeper.deploying import DeployRequest, deploy
+from gatekeeper.deploying import DeployInterrupted, DeployRequest, deploy
 from gatekeeper.errors import ConfigError, ExitCode
 from gatekeeper.github import act
 from gatekeeper.github.client import Client
@@ -68,7 +68,11 @@ def run_deploy(
             surroundings,
             lambda deployment: echo(shown.begin(_announced(deployment, context))),
         )
-        state, description = _STATES[record.outcome.exit_code][0], record.outcome.value
+        state, description = _state(record)
+    except DeployInterrupted as error:
+        state, description = _state(error.record)
+        echo(publish_record(_texts(error.record, folder, record_folder), context))
+        raise
     finally:
         echo(shown.tell(state, description))
         act.give_to_owner(_all_below(record_folder), context.workspace)
@@ -112,6 +116,10 @@ def _announced(deployment: Deployment, context: GitHubContext) -> Announced:
         repository_url=context.repository_url,
         log_url=context.run_url,
     )
+
+
+def _state(record: Record) -> tuple[DeploymentState, str]:
+    return _STATES[record.outcome.exit_code][0], record.outcome.value
 
 
 def _texts(record: Record, folder: Path, record_folder: Path) -> RecordTexts:

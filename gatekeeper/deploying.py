@@ -26,7 +26,7 @@ from gatekeeper.deploy.record import Record, read_past, render_json, render_page
 from gatekeeper.deploy.runbook import Ended, Means, carry_back, carry_out
 from gatekeeper.deploy.target import find_target
 from gatekeeper.directories import open_run_directory
-from gatekeeper.errors import ConfigError
+from gatekeeper.errors import ConfigError, Interrupted
 from gatekeeper.files import make_folder, write_file
 from gatekeeper.git import Repository, Tree, find_repository, open_tree, relative_folder
 from gatekeeper.histories import Occasion
@@ -72,14 +72,23 @@ class DeployRequest:
     on_failure: OnFailure | None = None
 
 
+class DeployInterrupted(Interrupted):
+    """A signal stopped a deploy; `record` is what it had come to, and is written."""
+
+    def __init__(self, signal: Interrupted, record: Record) -> None:
+        super().__init__(signal.what, where=signal.where, fix=signal.fix)
+        self.record = record
+
+
 def deploy(
     request: DeployRequest,
     surroundings: Surroundings,
     begun: Callable[[Deployment], None] = lambda deployment: None,
 ) -> Record:
-    """Carry a release out and write its record; a signal is raised once that is written.
+    """Carry a release out and write its record.
 
-    `begun` is called when it is known what is asked for, before the first step.
+    A signal is raised as `DeployInterrupted` once that is written. `begun` is called when it
+    is known what is asked for, before the first step.
     """
     release = read_release(request.plan)
     means = _means(request, release, surroundings)
@@ -98,7 +107,7 @@ def deploy(
     ):
         surroundings.progress(line)
     if ended.signal is not None:
-        raise ended.signal
+        raise DeployInterrupted(ended.signal, record) from ended.signal
     return record
 
 

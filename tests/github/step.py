@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,12 @@ def push_tag(
     environment: Mapping[str, str],
     tag: str,
     inputs: Mapping[str, str],
+    meanwhile: Callable[[subprocess.Popen[str]], None] = lambda process: None,
 ) -> Ended:
-    """Run the step on a pushed tag, which is checked out; `inputs` are those of the step."""
+    """Run the step on a pushed tag, which is checked out; `inputs` are those of the step.
+
+    `meanwhile` is called with the process once that is started.
+    """
     repository.git("checkout", "--quiet", tag)
     event = tag_pushed(repository, tag)
     github.shas[tag] = event["after"]
@@ -65,17 +69,20 @@ def push_tag(
         "INPUT_GITHUB-TOKEN": "token-of-the-job",
         **{f"INPUT_{name.upper()}": value for name, value in inputs.items()},
     }
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "gatekeeper", "action"],
         cwd=repository.root,
         env={**environment, **variables},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
+    with process:
+        meanwhile(process)
+        log, _ = process.communicate()
     return Ended(
-        code=done.returncode,
-        log=done.stdout + done.stderr,
+        code=process.returncode,
+        log=log,
         outputs=outputs_read((folder / "output").read_text(encoding="utf-8")),
         summary=(folder / "summary").read_text(encoding="utf-8"),
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +80,15 @@ class Workflow:
         ended = push_tag(self.shop, self.github, self.environment, tag, inputs)
         assert ended.code == 0, ended.log
 
-    def deploy(self, tag: str, inputs: Mapping[str, str] | None = None) -> Ended:
+    def deploy(
+        self,
+        tag: str,
+        inputs: Mapping[str, str] | None = None,
+        meanwhile: Callable[[subprocess.Popen[str]], None] = lambda process: None,
+    ) -> Ended:
         given = {"mode": "deploy", "environment": "staging", "target-url": url_of(self.target)}
         given |= {"database-url": self.database_url, **(inputs or {})}
-        return push_tag(self.shop, self.github, self.environment, tag, given)
+        return push_tag(self.shop, self.github, self.environment, tag, given, meanwhile)
 
     @property
     def database_url(self) -> str:
@@ -111,6 +119,8 @@ def workflow(
 
 def test_a_release_is_deployed_and_shown(workflow: Workflow, application: Web) -> None:
     workflow.release("v1.0.0")
+    hidden = workflow.shop.root / "gatekeeper-report" / ".gitignore"
+    hidden.unlink()  # an artifact that is handed on has no hidden files
     ended = workflow.deploy("v1.0.0")
     assert ended.code == 0, ended.log
     folder = "gatekeeper-report"
@@ -167,6 +177,30 @@ def test_the_inputs_count_more_than_the_policy(workflow: Workflow) -> None:
     errors = [line for line in obeyed if line.startswith("::error")]
     assert len(errors) == 1
     assert errors[0].startswith("::error title=Not deployed%3A rolled-back::smoke-test: ")
+
+
+def test_a_cancelled_deploy_shows_what_it_came_to(workflow: Workflow) -> None:
+    """It is taken up again by the same folder of the record."""
+    workflow.release("v1.0.0")
+    journal = workflow.shop.root / "gatekeeper-report" / "record" / "journal.jsonl"
+
+    def cancel(process: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + 120
+        while not journal.exists() or '"smoke-test"' not in journal.read_text(encoding="utf-8"):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+
+    ended = workflow.deploy("v1.0.0", {"smoke-test": "sleep 1000"}, cancel)
+    assert (ended.code, ended.outputs["outcome"]) == (130, "stopped"), ended.log
+    assert ended.outputs["verdict"] == "undetermined"
+    assert workflow.record(ended)["outcome"] == "stopped"
+    assert workflow.github.states() == ["in_progress", "error"]
+    assert ended.summary.startswith("# `v1.0.0` on `staging`: stopped\n")
+    ended = workflow.deploy("v1.0.0")
+    assert (ended.code, ended.outputs["outcome"]) == (0, "deployed"), ended.log
+    assert workflow.github.states() == ["in_progress", "error", "in_progress", "success"]
 
 
 def test_what_people_ticked_in_the_release_lets_it_through(workflow: Workflow) -> None:
