@@ -23,8 +23,20 @@ POLICY = """\
 version: 1
 environments:
   staging:
-    smoke_test: ["echo smoke of $GATEKEEPER_TAG"]
+    smoke_test: ['test "$GATEKEEPER_TAG" != v1.2.0']
 """
+NOTES = (
+    CLEAN.partition("def upgrade")[0].replace("b002", "c003").replace("a001", "b002")
+    + """\
+def upgrade():
+    op.create_table("notes", sa.Column("id", sa.Integer, primary_key=True))
+
+
+def downgrade():
+    op.drop_table("notes")
+"""
+)
+RELEASES = {"v1.0.0": BASE, "v1.1.0": CLEAN, "v1.2.0": NOTES}
 # The caller, as the README shows it. Its second job proves that the outcome is handed on.
 CALLER = """\
 on: {push: {tags: ["v*"]}}
@@ -87,49 +99,69 @@ def query(url: str, text: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
-def test_a_pushed_tag_is_rehearsed_and_deployed(
+class Releases:
+    """A repository with its releases, each of which is pushed as a tag in its turn."""
+
+    def __init__(self, folder: Path, image: str, database_url: str, target: str) -> None:
+        self.folder, self.path, self.target = folder, folder / "shop", target
+        make_releases(self.path, RELEASES, {".gatekeeper.yml": POLICY})
+        ours = our_workflow(database_url)
+        put_workflows(self.path, image, {"gate.yml": CALLER, "deploy.yml": ours})
+        secrets = folder / "secrets"
+        secrets.write_text(f"GITHUB_TOKEN=token-of-the-job\nSTAGING_DATABASE_URL={target}\n")
+        self.options = ("--secret-file", str(secrets), "--workflows", ".github/workflows/gate.yml")
+
+    def push(self, act: str, github: GitHubServer, tag: str) -> tuple[int, str]:
+        """Push a tag; return how the workflow ended and its log."""
+        git(self.path, "checkout", "--quiet", tag)
+        git(self.path, "clean", "--quiet", "-ffdX", "gatekeeper-report")  # as actions/checkout
+        event = tag_event(self.path, tag)
+        github.shas[tag] = event["after"]
+        github.add_release(PERSON, tag, "Notes.")
+        done = run_act(act, self.folder, self.path, "push", event, github.url, self.options)
+        log = done.stdout + done.stderr
+        assert PASSWORD not in log
+        assert not any(PASSWORD in text for text in texts_below(self.path / "gatekeeper-report"))
+        assert git(self.path, "status", "--porcelain") == ""
+        return done.returncode, log
+
+    def record(self) -> Any:
+        path = self.path / "gatekeeper-report" / "record" / "record.json"
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_pushed_tags_are_rehearsed_and_deployed(
     act: str, image: str, service: str, target: str, github: GitHubServer, tmp_path: Path
 ) -> None:
-    repository = tmp_path / "shop"
-    releases = {"v1.0.0": BASE, "v1.1.0": CLEAN}
-    make_releases(repository, releases, {".gatekeeper.yml": POLICY})
-    put_workflows(repository, image, {"gate.yml": CALLER, "deploy.yml": our_workflow(service)})
-    secrets = tmp_path / "secrets"
-    secrets.write_text(f"GITHUB_TOKEN=token-of-the-job\nSTAGING_DATABASE_URL={target}\n")
-    options = ("--secret-file", str(secrets), "--workflows", ".github/workflows/gate.yml")
-    for number, tag in enumerate(releases, 1):
-        git(repository, "checkout", "--quiet", tag)
-        git(repository, "clean", "--quiet", "-ffdX", "gatekeeper-report")  # as actions/checkout
-        event = tag_event(repository, tag)
-        github.shas[tag] = event["after"]
-        release = github.add_release(PERSON, tag, "Notes.")
-        done = run_act(act, tmp_path, repository, "push", event, github.url, options)
-        log = done.stdout + done.stderr
-        assert done.returncode == 0, log
-        assert "outcome <deployed>" in log
-        assert PASSWORD not in log
-        assert release["body"].startswith("Notes.\n\n<!-- gatekeeper:plan:default:begin -->\n")
-        assert len(github.deployments) == number
-        shown = github.deployments[-1]
-        assert (shown["ref"], shown["environment"]) == (tag, "staging")
-        statuses = github.statuses[shown["id"]]
-        assert [status["state"] for status in statuses] == ["in_progress", "success"]
-        assert {status["log_url"] for status in statuses} == {
-            "https://github.com/octo/shop/actions/runs/1/attempts/1"
-        }
-        record = read_record(repository)
-        assert (record["outcome"], record["tag"]) == ("deployed", tag)
-        assert git(repository, "status", "--porcelain") == ""
-        if number == 1:
+    """Two releases, and a third whose smoke test fails: it is taken back, with every row."""
+    releases = Releases(tmp_path, image, service, target)
+    for number, tag in enumerate(("v1.0.0", "v1.1.0")):
+        code, log = releases.push(act, github, tag)
+        assert (code, "outcome <deployed>" in log) == (0, True), log
+        body = github.releases[number]["body"]
+        assert body.startswith("Notes.\n\n<!-- gatekeeper:plan:default:begin -->\n")
+        assert (releases.record()["outcome"], releases.record()["tag"]) == ("deployed", tag)
+        if number == 0:
             query(target, "INSERT INTO users SELECT generate_series(1, 1000)")
     assert query(target, "SELECT version_num FROM alembic_version") == [("b002",)]
     assert query(target, "SELECT count(*), count(nickname) FROM users") == [(1000, 0)]
-    assert record["from_revisions"] == ["a001"]
-    assert not any(PASSWORD in text for text in texts_below(repository / "gatekeeper-report"))
 
+    code, log = releases.push(act, github, "v1.2.0")
+    assert (code, "outcome <" in log) == (1, False), log
+    assert releases.record()["outcome"] == "rolled-back"
+    assert query(target, "SELECT version_num FROM alembic_version") == [("b002",)]
+    assert query(target, "SELECT count(*) FROM users") == [(1000,)]
 
-def read_record(repository: Path) -> Any:
-    return json.loads((repository / "gatekeeper-report" / "record" / "record.json").read_text())
+    assert [
+        (shown["ref"], shown["environment"], [s["state"] for s in github.statuses[shown["id"]]])
+        for shown in github.deployments
+    ] == [
+        ("v1.0.0", "staging", ["in_progress", "success"]),
+        ("v1.1.0", "staging", ["in_progress", "success"]),
+        ("v1.2.0", "staging", ["in_progress", "failure"]),
+    ]
+    logs = {s["log_url"] for statuses in github.statuses.values() for s in statuses}
+    assert logs == {"https://github.com/octo/shop/actions/runs/1/attempts/1"}
 
 
 def texts_below(folder: Path) -> Iterator[str]:
