@@ -177,13 +177,15 @@ class Proof:
     """What upgrade and downgrade did to a restored copy of the target.
 
     `obstacle` is why the way back is not proven to lose nothing: None where it led back to
-    the same catalog and the same rows.
+    the same catalog and the same rows. `new_values` tells what the upgrade itself wrote to the
+    tables and columns that it made, which the way back drops.
     """
 
     before: TargetState
     after: TargetState
     seconds: float
     obstacle: str | None
+    new_values: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from gatekeeper.deploy.target import read_state
 from gatekeeper.model import Difference, Direction, Revision, StepError
 from gatekeeper.postgres.databases import Database, create_database, drop_database, mark, unmark
 from gatekeeper.postgres.difference import compare, is_of_server
+from gatekeeper.postgres.new_values import read_new_values
 from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.rows import read_sequences, row_digests
 from gatekeeper.postgres.scripts import restore_script
@@ -329,9 +330,12 @@ def _rehearse(
             f"not at {_named(wanted)}",
             fix="See that env.py commits, and that the plan is of the checked-out release.",
         )
+    made = compare(before.catalog, after.catalog)
+    with database.session(autocommit=False) as connection:
+        new_values = read_new_values(connection, made)
     deployment.tell("Downgrading the copy")
     obstacle = _go_back(stage, databases, revisions, before, content, version_tables)
-    return Proof(before, after, seconds, obstacle)
+    return Proof(before, after, seconds, obstacle, new_values)
 
 
 def _told_of(error: StepError) -> str:

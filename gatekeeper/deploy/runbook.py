@@ -47,9 +47,13 @@ from gatekeeper.errors import GatekeeperError, Interrupted
 from gatekeeper.git import Repository
 from gatekeeper.model import ChangeSet, Revision
 from gatekeeper.policy.model import BackupMode, OnFailure
+from gatekeeper.postgres.difference import compare
+from gatekeeper.postgres.new_values import read_new_values
+from gatekeeper.postgres.target import look_at
 from gatekeeper.probe.protocol import VersionTable
 from gatekeeper.rehearsal.stage import Stage
 
+_READ_SECONDS = 3600  # for what a failed deploy has left in large tables
 _AGAIN = "Start it again with the same `--record`: it goes on from here."
 
 
@@ -377,15 +381,27 @@ class _Run:
         if isinstance(error, ApplyFailed):
             obstacle = "the upgrade is applied in part"
         if obstacle is None:
-            return OnFailure.DOWNGRADE, "on a restored copy it was seen to lose nothing"
+            obstacle = self.lost_by_downgrade()
+        if obstacle is None:
+            return OnFailure.DOWNGRADE, "it was seen to lose nothing, and nothing new was written"
         if not has_dump:
-            return None, f"a downgrade is not proven ({obstacle}), and there is no backup"
+            return None, f"no downgrade ({obstacle}), and there is no backup"
         if not self.is_backup_current:
             return None, (
-                f"a downgrade is not proven ({obstacle}), and what was written since the backup "
-                "would be lost by a restore"
+                f"no downgrade ({obstacle}), and what was written since the backup would be lost "
+                "by a restore"
             )
-        return OnFailure.RESTORE, f"a downgrade is not proven ({obstacle})"
+        return OnFailure.RESTORE, f"no downgrade: {obstacle}"
+
+    def lost_by_downgrade(self) -> str | None:
+        """Return what somebody has written to new tables and columns since the upgrade."""
+        assert self.proof is not None
+        made = compare(self.proof.before.catalog, self.proof.after.catalog)
+        with look_at(self.deployment.target, statement_seconds=_READ_SECONDS) as connection:
+            there = read_new_values(connection, made)
+        written = [key for key in sorted(there) if there[key] != self.proof.new_values.get(key)]
+        names = ", ".join(" ".join(key) for key in written)
+        return f"it would drop what was written since to {names}" if written else None
 
     def prove_back(self) -> None:
         """Hold the target against what it was before the deploy."""

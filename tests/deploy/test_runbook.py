@@ -434,3 +434,23 @@ def test_without_a_backup_the_evidence_tells_what_the_target_is_to_be(
     assert outcomes(record)["backup"] == "skipped"
     verified = next(step for step in record["steps"] if step["step"] == "verify")
     assert any("the release's rehearsal" in line for line in verified["output"])
+
+
+def test_what_was_written_since_the_upgrade_keeps_it_from_being_taken_back(
+    tmp_path: Path, server: Server, target: Database, clean_environment: dict[str, str]
+) -> None:
+    script = tmp_path / "smoke.py"
+    script.write_text(
+        "import os, psycopg2\n"
+        "with psycopg2.connect(os.environ['GATEKEEPER_TARGET_URL']) as connection:\n"
+        "    connection.cursor().execute('UPDATE users SET email = note WHERE id = 7')\n"
+        "raise SystemExit('the login is broken')\n"
+    )
+    policy = environment_of(smoke_test=[f"{sys.executable} {script}"])
+    site = make_site(tmp_path, server, target, clean_environment, policy=policy)
+    site.release()
+    ran = site.deploy()
+    record = site.record()
+    assert (ran.returncode, record["outcome"]) == (3, "stopped"), ran.stdout + ran.stderr
+    assert "what was written since to column public.users.email" in record["next"]
+    assert site.ask("SELECT email FROM users WHERE id = 7") == ["note 7"]
