@@ -23,7 +23,8 @@ import gatekeeper
 from gatekeeper import checks, pipeline
 from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
-from gatekeeper.deploy.model import DeployOutcome
+from gatekeeper.deploy.local import render_pending
+from gatekeeper.deploy.model import Deployment, DeployOutcome
 from gatekeeper.deploy.record import render_page
 from gatekeeper.deploy.status import find_status, render_json, render_text
 from gatekeeper.deploy.target import find_target
@@ -34,6 +35,7 @@ from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
 from gatekeeper.files import unwritable, write_file, write_folder
 from gatekeeper.model import Report, Verdict
 from gatekeeper.policy import waivers, weakening
+from gatekeeper.policy.load import LOCAL
 from gatekeeper.probe.sandbox import protect_own_environment
 from gatekeeper.releasing import rehearse_release
 from gatekeeper.reporters import REPORTERS
@@ -250,14 +252,12 @@ def status(request: Request, format: str) -> ExitCode:
 @click.option(
     "--plan",
     metavar="FILE",
-    required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     help="The plan.json of a release, its evidence beside it.",
 )
 @click.option(
     "--record",
     metavar="DIR",
-    required=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder for journal, backup and record.",
 )
@@ -265,23 +265,48 @@ def status(request: Request, format: str) -> ExitCode:
 def deploy(
     request: Request,
     environment: str,
-    plan: Path,
-    record: Path,
+    plan: Path | None,
+    record: Path | None,
     attested: tuple[str, ...],
 ) -> ExitCode:
-    """Deploy a release to the database of GATEKEEPER_TARGET_URL by the runbook."""
-    asked = DeployRequest(
-        project=request,
-        environment=environment,
-        plan=plan,
-        record=record,
-        ticked=frozenset(attested),
-    )
-    with _progress() as progress:
-        surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
-        done = carry_out_release(asked, surroundings)
+    """Deploy a release to the database of GATEKEEPER_TARGET_URL by the runbook.
+
+    The environment `local` needs neither --plan nor --record: it is brought to the work tree.
+    """
+    if environment != LOCAL:
+        plan, record = _require("--plan", plan), _require("--record", record)
+    with contextlib.ExitStack() as stack:
+        if record is None:
+            folder = tempfile.TemporaryDirectory(prefix="gatekeeper-local-")
+            record = Path(stack.enter_context(folder))
+        asked = DeployRequest(
+            project=request,
+            environment=environment,
+            plan=plan,
+            record=record,
+            ticked=frozenset(attested),
+        )
+        with _progress() as progress:
+            surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
+            done = carry_out_release(asked, surroundings, _show_pending)
     click.echo(render_page(done), nl=False)
     return done.outcome.exit_code
+
+
+def _require(option: str, value: Path | None) -> Path:
+    if value is None:
+        raise ConfigError(
+            f"a deploy needs `{option}`",
+            fix="`gatekeeper release --output plan` writes a plan, `gatekeeper deploy --plan "
+            "plan/plan.json --record record` carries it out.",
+        )
+    return value
+
+
+def _show_pending(deployment: Deployment) -> None:
+    """Let a person review what a work tree does to their own database, before it is done."""
+    if deployment.name == LOCAL:
+        click.echo(render_pending(deployment.release))
 
 
 @commands.command()

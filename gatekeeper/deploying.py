@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gatekeeper.deploy.access import session_name
 from gatekeeper.deploy.journal import Journal, open_journal
+from gatekeeper.deploy.local import make_local_release
 from gatekeeper.deploy.model import (
     Deployment,
     DeployOutcome,
@@ -24,6 +25,7 @@ from gatekeeper.deploy.notify import send_record
 from gatekeeper.deploy.plan_file import read_release
 from gatekeeper.deploy.record import Record, read_past, render_json, render_page
 from gatekeeper.deploy.runbook import Ended, Means, carry_back, carry_out
+from gatekeeper.deploy.status import read_status
 from gatekeeper.deploy.target import find_target
 from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import ConfigError, Interrupted
@@ -32,7 +34,7 @@ from gatekeeper.git import Repository, Tree, find_repository, open_tree, relativ
 from gatekeeper.histories import Occasion
 from gatekeeper.model import Project
 from gatekeeper.pipeline import KNOWN
-from gatekeeper.policy.load import default_environment, find_policy, load_policy
+from gatekeeper.policy.load import LOCAL, default_environment, find_policy, load_policy
 from gatekeeper.policy.model import BackupMode, Environment, OnFailure, Policy
 from gatekeeper.postgres.servers import open_server
 from gatekeeper.preparing import (
@@ -57,14 +59,15 @@ _RECORD = "record.json"
 class DeployRequest:
     """What a deploy is asked for; `project` says how the project is found and run.
 
-    `plan` is the plan.json of a release, its evidence beside it; `record` the folder of the
-    record. `ticked` are the attestations that a person has ticked. `backup`, `smoke_test` and
-    `on_failure` count more than what the policy says of the environment, where they are given.
+    `plan` is the plan.json of a release, its evidence beside it; None stands for what is pending
+    of the work tree. `record` is the folder of the record. `ticked` are the attestations that a
+    person has ticked. `backup`, `smoke_test` and `on_failure` count more than what the policy
+    says of the environment, where they are given.
     """
 
     project: Request
     environment: str
-    plan: Path
+    plan: Path | None
     record: Path
     ticked: frozenset[str] = frozenset()
     backup: BackupMode | None = None
@@ -90,13 +93,13 @@ def deploy(
     A signal is raised as `DeployInterrupted` once that is written. `begun` is called when it
     is known what is asked for, before the first step.
     """
-    release = read_release(request.plan)
-    means = _means(request, release, surroundings)
+    means = _means(request, surroundings)
     make_folder(request.record)
-    identity = _identity(request, release)
+    identity = _identity(means.deployment)
     run = session_name(means.deployment.target)
     with open_journal(request.record, identity, run, means.deployment.now) as (journal, past):
-        _copy_plan(request.plan, request.record)
+        if request.plan is not None:
+            _copy_plan(request.plan, request.record)
         begun(means.deployment)
         ended = carry_out(means, journal, past)
         record = _record(means, journal, ended)
@@ -117,10 +120,9 @@ def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
     `plan` is the copy in the record's folder.
     """
     past = read_past(request.record / _RECORD)
-    release = read_release(request.plan)
-    means = _means(request, release, surroundings)
+    means = _means(request, surroundings)
     run = session_name(means.deployment.target)
-    identity = _identity(request, release)
+    identity = _identity(means.deployment)
     with open_journal(request.record, identity, run, means.deployment.now) as (journal, _):
         ended = carry_back(means, journal, past)
         record = _record(means, journal, ended)
@@ -131,9 +133,10 @@ def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
     return record
 
 
-def _identity(request: DeployRequest, release: Release) -> dict[str, str]:
+def _identity(deployment: Deployment) -> dict[str, str]:
+    release = deployment.release
     return {
-        "environment": request.environment,
+        "environment": deployment.name,
         "tag": release.tag,
         "commit": release.commit,
         "content_hash": release.content_hash,
@@ -148,12 +151,13 @@ def _copy_plan(plan: Path, folder: Path) -> None:
             write_file(folder / name, source.read_text(encoding="utf-8"))
 
 
-def _means(request: DeployRequest, release: Release, surroundings: Surroundings) -> Means:
+def _means(request: DeployRequest, surroundings: Surroundings) -> Means:
+    planned = None if request.plan is None else read_release(request.plan)
     target = find_target(surroundings.environ)
     project_request = request.project
     repository = find_repository(project_request.directory)
     tree = open_tree(repository, None)
-    project = _choose_project(project_request, release, tree, repository)
+    project = _choose_project(project_request, planned, tree, repository)
     policy_file = project_request.policy or find_policy(
         repository.root / project.path, repository.root
     )
@@ -161,7 +165,7 @@ def _means(request: DeployRequest, release: Release, surroundings: Surroundings)
     changes = read_change_set(repository, project, None, tree, audit=True)
     occasion = Occasion(project_request, surroundings, repository, tree, (changes,), policy)
     deployment = Deployment(
-        release=release,
+        release=planned or make_local_release(changes, read_status(target, repository, changes)),
         name=request.environment,
         environment=_overruled(request, _environment(policy, request.environment)),
         target=target,
@@ -175,10 +179,11 @@ def _means(request: DeployRequest, release: Release, surroundings: Surroundings)
 
 
 def _choose_project(
-    request: Request, release: Release, tree: Tree, repository: Repository
+    request: Request, release: Release | None, tree: Tree, repository: Repository
 ) -> Project:
-    """Return the project of the plan, or the one that a person names."""
-    if request.project is None and request.config is None and not request.section:
+    """Return the project of the plan, or the one that a person names or that is found."""
+    is_named = request.project is not None or request.config is not None or request.section
+    if release is not None and not is_named:
         planned = release.project
         found = choose_projects(tree, ".", planned.path, planned.config, (planned.section,))
     else:
@@ -196,11 +201,11 @@ def _choose_project(
 def _environment(policy: Policy, name: str) -> Environment:
     """Return what the policy says of an environment; one that it does not know is refused.
 
-    Without any in the policy each has what is usual.
+    Without any in the policy each has what is usual, and one's own machine always has.
     """
     if name in policy.environments:
         return policy.environments[name]
-    if not policy.environments:
+    if not policy.environments or name == LOCAL:
         return default_environment(name)
     near = difflib.get_close_matches(name, policy.environments, n=1)
     known = ", ".join(f"`{other}`" for other in policy.environments)

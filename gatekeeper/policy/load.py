@@ -32,6 +32,8 @@ FILE_NAME = ".gatekeeper.yml"
 
 # Where nobody wants a program to decide alone what is done about a failure.
 _PRODUCTION = "production"
+# One's own machine: what is there can be made anew.
+LOCAL = "local"
 
 # Takes a file's path and where it is asked for; returns what tells it from others, and its
 # content.
@@ -275,7 +277,7 @@ def _environment(name: str, data: Mapping[str, Any]) -> Environment:
     maintenance = data.get("maintenance")
     otherwise = OnFailure.STOP if name.lower() == _PRODUCTION else OnFailure.AUTO
     return Environment(
-        backup=_backup(data.get("backup", "required")),
+        backup=_backup(data.get("backup", "off" if name == LOCAL else "required")),
         on_failure=OnFailure(data.get("on_failure", otherwise)),
         differences_accepted=data.get("differences") == "accepted",
         lock_timeout_seconds=data.get("lock_timeout_seconds", Environment.lock_timeout_seconds),

@@ -24,8 +24,7 @@ from tests.deploy.targets import execute, url_of
 class Place:
     """A repository and the database that its releases are deployed to, with an owner of its own.
 
-    `folder` gets plans, records and the folder of the shop's switch. `prefix` are words in front
-    of gatekeeper's command.
+    `folder` gets plans, records and the folder of the shop's switch.
     """
 
     repository: GitRepository
@@ -33,7 +32,6 @@ class Place:
     url: str = field(repr=False)
     password: str = field(repr=False)
     environment: Mapping[str, str] = field(repr=False)
-    prefix: tuple[str, ...] = ()
 
     @property
     def control(self) -> Path:
@@ -78,7 +76,7 @@ class Place:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*self.prefix, sys.executable, "-m", "gatekeeper", *arguments],
+            [sys.executable, "-m", "gatekeeper", *arguments],
             cwd=self.repository.root,
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,

@@ -48,8 +48,10 @@ def fill_shop(connection: Connection, orders: int, customers: int = 1000) -> Non
         # To look up the customer of each order would take most of the time.
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(
-            "INSERT INTO customers (name) SELECT 'customer ' || n FROM generate_series(1, %s) AS n",
-            (customers,),
+            "INSERT INTO customers (id, name)"
+            " SELECT n, 'customer ' || n FROM generate_series(1, %s) AS n;"
+            "SELECT setval('customers_id_seq', %s)",
+            (customers, customers),
         )
         cursor.execute(
             "INSERT INTO orders (reference, customer_id, total, note)"

@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 
 engine = sa.create_engine(os.environ["DATABASE_URL"])
 with Session(engine) as session:
-    customer = session.scalars(sa.select(models.Customer).limit(1)).one()
+    customer = models.Customer(name="smoke")
+    session.add(customer)
+    session.flush()
     session.add(models.Order(reference="smoke", customer_id=customer.id, total=1))
     session.flush()
     order = session.scalars(sa.select(models.Order).filter_by(reference="smoke")).one()
