@@ -9,7 +9,7 @@ from gatekeeper.reporters import gfm, words
 from gatekeeper.reporters.markdown import render_attestations
 from gatekeeper.reporters.script import join_statements
 
-_HEAD = ("Revision", "Upgrade", "Holds up", "Drops", "Way back")
+_HEAD = ("Revision", "Upgrade", "Holds up", "Drops", "If it fails", "Way back")
 _RULE = ("---",) * len(_HEAD)
 
 
@@ -66,8 +66,15 @@ def _row(planned: PlannedRevision) -> tuple[str, ...]:
         _told(planned.upgrade),
         gfm.inline(", ".join(_blocked(planned.upgrade)) or "nothing"),
         gfm.inline(words.listed(planned.drops) if planned.drops else "nothing"),
+        _left_by_failure(planned),
         "proven" if back.obstacle is None else "not proven",
     )
+
+
+def _left_by_failure(planned: PlannedRevision) -> str:
+    if planned.upgrade.outcome is not Outcome.COMPLETED:
+        return "not seen"
+    return "nothing is left" if planned.is_transactional else "a part may be left"
 
 
 def _told(step: Step) -> str:

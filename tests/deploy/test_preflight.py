@@ -551,6 +551,40 @@ WRONG = {
             ),
         ),
     ),
+    "all of it at once": Case(
+        ("ALTER TABLE notes ADD by_hand text",),
+        (
+            "ALTER SCHEMA public OWNER TO CURRENT_USER",
+            "UPDATE pg_index SET indisvalid = false"
+            " WHERE indexrelid = 'public.notes_pkey'::regclass",
+            "UPDATE alembic_version SET version_num = 'b003'",
+        ),
+        release={"server_major": 9},
+        problems=(
+            (
+                "the target stands at `b003`, in the middle of `v2`, and `v2` begins at `a002`",
+                "If a deploy stopped there, take the target back by its record (`gatekeeper "
+                f"rollback`). Else {FROM_THERE}.",
+            ),
+            (
+                "the target is PostgreSQL $MAJOR, and the release was rehearsed on 9",
+                'Put `postgres: "$MAJOR"` into the policy file and release with a server of that '
+                "version: `gatekeeper release --database-url …`, on GitHub `services: {postgres: "
+                "{image: postgres:$MAJOR}}`.",
+            ),
+            (
+                "the index `public.notes_pkey` is invalid: it costs every write and serves no "
+                "query",
+                "Build it anew, `REINDEX INDEX CONCURRENTLY public.notes_pkey;`, or drop it, "
+                "`DROP INDEX CONCURRENTLY public.notes_pkey;`. One that is being built now becomes "
+                "valid in the end.",
+            ),
+            (
+                "the role $ROLE may not create anything in the schema `public`",
+                "Let it: `GRANT CREATE ON SCHEMA public TO $ROLE;`.",
+            ),
+        ),
+    ),
     "changed by hand": Case(
         ("ALTER TABLE notes ADD by_hand text", "DROP INDEX ix_orders_status"),
         problems=(
