@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gatekeeper.deploy.commands import secrets_in
 from gatekeeper.deploy.model import Deployment
 from gatekeeper.deploy.plan_file import read_release
 from gatekeeper.deploy.record import Record, render_page
@@ -16,7 +17,7 @@ from gatekeeper.deploying import DeployInterrupted, DeployRequest, deploy
 from gatekeeper.errors import ConfigError, ExitCode
 from gatekeeper.github import act
 from gatekeeper.github.client import Client
-from gatekeeper.github.commands import step_line
+from gatekeeper.github.commands import mask, step_line
 from gatekeeper.github.decide import Plan
 from gatekeeper.github.deployments import Announced, DeploymentState
 from gatekeeper.github.records import RecordTexts, ShownDeploy, publish_record
@@ -42,6 +43,8 @@ def run_deploy(
     client: Client | None,
 ) -> ExitCode:
     """Carry out the plan in the folder of reports; GitHub shows it from its first step on."""
+    for secret in secrets_in(inputs.env):
+        echo(mask(secret))
     folder = act.report_folder(inputs.report_dir, context.workspace)
     record_folder = act.report_folder(f"{inputs.report_dir}/record", context.workspace)
     planned = _require_plan(folder, inputs.report_dir)

@@ -121,7 +121,7 @@ def test_a_release_is_deployed_and_shown(workflow: Workflow, application: Web) -
     workflow.release("v1.0.0")
     hidden = workflow.shop.root / "gatekeeper-report" / ".gitignore"
     hidden.unlink()  # an artifact that is handed on has no hidden files
-    ended = workflow.deploy("v1.0.0")
+    ended = workflow.deploy("v1.0.0", {"env": "API_TOKEN=hush-1\nLEVEL=3"})
     assert ended.code == 0, ended.log
     folder = "gatekeeper-report"
     assert ended.outputs == {
@@ -153,7 +153,8 @@ def assert_no_secret_is_told(workflow: Workflow, ended: Ended) -> None:
     assert password
     masked = {line for line in ended.log.splitlines() if line.startswith("::add-mask::")}
     url = url_of(workflow.target)
-    assert {f"::add-mask::{secret}" for secret in (url, password, "token-of-the-job")} <= masked
+    secrets = (url, password, "token-of-the-job", "hush-1")
+    assert {f"::add-mask::{secret}" for secret in secrets} == masked
     shown = [line for line in ended.log.splitlines() if line not in masked]
     assert [line for line in shown if password in line] == []
     for path in (workflow.shop.root / "gatekeeper-report").rglob("*"):
