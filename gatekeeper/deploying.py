@@ -230,7 +230,7 @@ def _overruled(request: DeployRequest, environment: Environment) -> Environment:
 
 
 @contextlib.contextmanager
-def _open_stage(occasion: Occasion) -> Iterator[Stage]:
+def _open_stage(occasion: Occasion, major: int) -> Iterator[Stage]:
     """Yield the project's env.py on databases of an ephemeral PostgreSQL."""
     request, settings = occasion.request, occasion.policy.project
     root = occasion.repository.root
@@ -249,7 +249,7 @@ def _open_stage(occasion: Occasion) -> Iterator[Stage]:
         open_server(
             request.database_url,
             hidden=private_folders(root, occasion.surroundings.environ),
-            production=occasion.policy.postgres,
+            production=str(major),
         ) as server,
         open_run_directory("gatekeeper-run-") as directory,
         contextlib.ExitStack() as stack,

@@ -61,13 +61,14 @@ _AGAIN = "Start it again with the same `--record`: it goes on from here."
 class Means:
     """What a deploy is carried out with.
 
-    `open_stage` starts an ephemeral PostgreSQL and the project's env.py on it.
+    `open_stage` starts an ephemeral PostgreSQL, of the target's major version where that can
+    be had, and the project's env.py on it.
     """
 
     deployment: Deployment
     repository: Repository
     changes: ChangeSet
-    open_stage: Callable[[], AbstractContextManager[Stage]]
+    open_stage: Callable[[int], AbstractContextManager[Stage]]
 
     def revisions(self) -> tuple[Revision, ...]:
         """Return the revisions of the release in the order of execution."""
@@ -155,7 +156,7 @@ class _Run:
             for name in self.left_by:
                 end_backends(deployment.target, name)
             _refuse(examine_release(deployment, self.means.changes))
-            self.stage = self.stack.enter_context(self.means.open_stage())
+            self.open_stage()
             state = self.read()
             noted.details.update(_told(state))
             if self.past is not None:
@@ -304,7 +305,7 @@ class _Run:
         rehearsed = self.past.details.get(StepName.RESTORE_REHEARSAL, {})
         with self.step(StepName.PREFLIGHT) as noted:
             self.hold = self.stack.enter_context(hold_target(self.deployment.target))
-            self.stage = self.stack.enter_context(self.means.open_stage())
+            self.open_stage()
             state = self.read()
             noted.details.update(_told(state))
             if _is_as(state, self.told_before()):
@@ -420,6 +421,11 @@ class _Run:
         self.deployment.tell(name.value)
         with self.journal.step(name, **values) as noted:
             yield noted
+
+    def open_stage(self) -> None:
+        with look_at(self.deployment.target) as connection:
+            major = connection.server_version // 10_000
+        self.stage = self.stack.enter_context(self.means.open_stage(major))
 
     def note(self, statement: Mapping[str, Any]) -> None:
         self.journal.write("statement", **statement)

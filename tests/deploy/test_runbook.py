@@ -6,20 +6,21 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gatekeeper.model import ServerSource
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server, start_server
 from tests.build_git import GitRepository, a_repository
 from tests.deploy.targets import execute, url_of
 from tests.live import live_project, live_revision, server_url
-from tests.servers import Place
+from tests.servers import Place, why_missing
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -454,3 +455,20 @@ def test_what_was_written_since_the_upgrade_keeps_it_from_being_taken_back(
     assert (ran.returncode, record["outcome"]) == (3, "stopped"), ran.stdout + ran.stderr
     assert "what was written since to column public.users.email" in record["next"]
     assert site.ask("SELECT email FROM users WHERE id = 7") == ["note 7"]
+
+
+def test_the_copy_is_restored_on_a_server_of_the_targets_major(
+    tmp_path: Path,
+    start_once: Callable[[Place], Server | None],
+    clean_environment: dict[str, str],
+) -> None:
+    """The one that a machine prefers may be another."""
+    server = start_once(ServerSource.EMBEDDED)
+    if server is None:
+        pytest.skip(why_missing(ServerSource.EMBEDDED))
+    with open_database(server) as target:
+        site = make_site(tmp_path, server, target, clean_environment)
+        site.release()
+        ran = site.deploy(GATEKEEPER_DATABASE_URL="")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert site.version == ["a002"]
