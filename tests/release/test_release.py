@@ -120,6 +120,8 @@ def test_the_plan_of_a_release(
     assert (evidence["verdict"], evidence["is_rehearsed"]) == ("pass", True)
     assert evidence["head_revisions"] == ["a003"]
     assert [r["transactional"] for r in plan["revisions"]] == [True, True]
+    rows = [line for line in ran.stdout.splitlines() if line.startswith("| `a00")]
+    assert [row.split(" | ")[-2] for row in rows] == ["nothing is left", "nothing is left"]
     assert (
         evidence["catalog"]["before"] == evidence["catalog"]["after"]
     )  # what a003 drops is a002's
