@@ -217,6 +217,24 @@ def test_what_people_ticked_in_the_release_lets_it_through(workflow: Workflow) -
 
 
 @pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("postgresql://u:p%40ss@db/shop", ["p%40ss", "p@ss"]),
+        ("postgresql://db/shop?user=u&password=hush", ["hush"]),
+        pytest.param("postgresql://[db/shop", [], id="no address"),
+    ],
+)
+def test_the_target_is_masked_before_anything_is_done(
+    workflow: Workflow, url: str, masked: list[str]
+) -> None:
+    ended = workflow.deploy("v1.0.0", {"target-url": url, "database-url": ""})
+    assert "there is no plan to carry out" in ended.log
+    lines = [line for line in ended.log.splitlines() if line.startswith("::add-mask::")]
+    secrets = ["token-of-the-job", url, *masked]
+    assert lines == [f"::add-mask::{secret.replace('%', '%25')}" for secret in secrets]
+
+
+@pytest.mark.parametrize(
     ("inputs", "code", "said"),
     [
         pytest.param(
