@@ -158,6 +158,7 @@ def _script(
         base=functools.partial(launch, "base", base),
         bootstrap=functools.partial(copy, "bootstrap", base),
         env_not_run=None if cast.lacking is None else cast.lacking.brief,
+        tells_catalogs=occasion.request.since is not None,
     )
 
 

@@ -402,7 +402,8 @@ class Rehearsal:
     `is_restricted` says that they ran as a role which owns the database and may no more.
     `catalog_before` and `catalog_after` are the base's catalog and that after the deploy pass:
     `table public.users` → digest, to be compared with a database elsewhere. They are None where
-    there is nothing to compare: the models made the base, or there were several databases.
+    there is nothing to compare: no release was rehearsed, the models made the base, or there
+    were several databases.
     """
 
     server: ServerInfo

@@ -53,6 +53,7 @@ class Script:
 
     `bootstrap` makes one of the base's in which the project prepares the databases.
     `env_not_run` is why they go without the project's own env.py, None where they do not.
+    With `tells_catalogs` the rehearsal tells the catalog before and after.
     """
 
     changes: ChangeSet
@@ -62,6 +63,7 @@ class Script:
     base: Callable[[], Launch]
     bootstrap: Callable[[], Launch]
     env_not_run: str | None = None
+    tells_catalogs: bool = False
 
 
 Rehearsals = tuple[Rehearsal, ...]  # one for each database that env.py migrates
@@ -281,7 +283,7 @@ def _rehearsals(
     in_one_go: Sequence[tuple[Difference, ...]],
     deployed: Sequence[Snapshot] | None = None,
 ) -> Rehearsals:
-    is_alike = not stage.ground.is_of_models
+    is_told = script.tells_catalogs and not stage.ground.is_of_models
     return tuple(
         Rehearsal(
             server=script.server.info,
@@ -298,8 +300,8 @@ def _rehearsals(
             is_restricted=script.preparation.is_restricted,
             in_one_go=in_one_go[number],
             env_not_run=script.env_not_run,
-            catalog_before=read_traits(before[number]) if is_alike else None,
-            catalog_after=read_traits(deployed[number]) if is_alike and deployed else None,
+            catalog_before=read_traits(before[number]) if is_told else None,
+            catalog_after=read_traits(deployed[number]) if is_told and deployed else None,
         )
         for number, database in enumerate(stage.database_names)
     )
