@@ -36,6 +36,7 @@ from gatekeeper.model import Difference, Direction, Revision, StepError
 from gatekeeper.postgres.databases import Database, create_database, drop_database, mark, unmark
 from gatekeeper.postgres.difference import compare, is_of_server
 from gatekeeper.postgres.new_values import read_new_values
+from gatekeeper.postgres.observation import find_relations
 from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.rows import read_sequences, row_digests
 from gatekeeper.postgres.scripts import restore_script
@@ -308,7 +309,7 @@ def _rehearse(
     revisions: Sequence[Revision],
     version_tables: Collection[VersionTable],
 ) -> Proof:
-    content = _content_of(database)
+    content = _content_of(database, version_tables)
     databases = Databases(stage.origins, (database,))
 
     deployment.tell("Upgrading the copy")
@@ -368,7 +369,7 @@ def _go_back(
     differences = compare(before.catalog, state.catalog)
     if differences:
         return f"the downgrade leads to another catalog: {_told(differences)}"
-    return _changed(content, _content_of(database))
+    return _changed(content, _content_of(database, version_tables))
 
 
 def _require_equal(
@@ -429,12 +430,17 @@ class _Content:
     sequences: Mapping[str, int]
 
 
-def _content_of(database: Database) -> _Content:
+def _content_of(database: Database, version_tables: Collection[VersionTable]) -> _Content:
+    """Return the content but for Alembic's tables: a downgrade of all leaves an empty one."""
     with database.session(autocommit=False) as connection:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
+        ignore = find_relations(connection, *(table.name for table in version_tables))
+        digests = row_digests(connection)
         return _Content(
-            take_snapshot(connection), row_digests(connection), read_sequences(connection)
+            take_snapshot(connection, ignore),
+            {name: digest for name, digest in digests.items() if name not in ignore},
+            read_sequences(connection),
         )
 
 

@@ -155,17 +155,25 @@ class _Run:
             self.hold = self.stack.enter_context(hold_target(deployment.target))
             for name in self.left_by:
                 end_backends(deployment.target, name)
-            _refuse(examine_release(deployment, self.means.changes))
-            self.open_stage()
-            state = self.read()
+            problems = examine_release(deployment, self.means.changes)
+            try:
+                self.open_stage()
+                state = self.read()
+            except GatekeeperError:
+                _refuse(problems, noted)  # a wrong checkout explains it better
+                raise
             noted.details.update(_told(state))
             if self.past is not None:
+                _refuse(problems, noted)
                 return self.position_of(state, noted)
             self.before = state
             if state.versions == frozenset(release.to_revisions):
+                _refuse(problems, noted)
                 noted.say("the target is at the release's head already")
                 return Position.ARRIVED
-            _refuse(examine_target(deployment, self.means.repository, self.means.changes, state))
+            changes = self.means.changes
+            of_target = examine_target(deployment, self.means.repository, changes, state)
+            _refuse((*problems, *of_target), noted)
         return Position.AT_START
 
     def position_of(self, state: TargetState, noted: Noted) -> Position:
@@ -482,9 +490,10 @@ def _backup_of(past: Past) -> Backup | None:
     return Backup(path, told["size_bytes"], told["sha256"], None)
 
 
-def _refuse(problems: Sequence[Problem]) -> None:
+def _refuse(problems: Sequence[Problem], noted: Noted) -> None:
     """Raise all that speaks against a deploy at once."""
     if problems:
+        noted.say(*(f"{problem.what}. {problem.fix}" for problem in problems))
         raise StepFailed(
             "; ".join(problem.what for problem in problems),
             fix=" ".join(problem.fix for problem in problems),

@@ -6,7 +6,7 @@ are the members of extensions, whose rows come with the extension, and foreign t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -64,8 +64,8 @@ def count_rows(
 ) -> Mapping[str, int]:
     """Return the exact number of rows of tables, those of the whole database by default.
 
-    Names may be qualified; one that is not stands for the tables of all schemas. A table
-    that is not there is not in the answer.
+    Names may be qualified; one that is not stands for the table that the search path finds,
+    else for those of all schemas. A table that is not there is not in the answer.
     """
     counted = {}
     with connection.cursor() as cursor:
@@ -116,8 +116,19 @@ def _choose(
     connection: Connection, names: Collection[str], ignore: Collection[str]
 ) -> tuple[_Table, ...]:
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.current_schemas(false)::text[]")
+        ((schemas,),) = cursor.fetchall()
         cursor.execute(_SESSION + _TABLES)
         tables = [_Table(*row) for row in cursor.fetchall()]
     if not names:
         return tuple(t for t in tables if not t.is_partition and t.name not in ignore)
-    return tuple(t for t in tables if t.name in names or t.name.partition(".")[2] in names)
+    return tuple(t for name in names for t in _named(tables, name, schemas))
+
+
+def _named(tables: Collection[_Table], name: str, schemas: Sequence[str]) -> tuple[_Table, ...]:
+    """Return the table of a name: the first that the search path finds, else those anywhere."""
+    by_name = {t.name: t for t in tables}
+    found = [by_name[f"{s}.{name}"] for s in schemas if f"{s}.{name}" in by_name]
+    if name in by_name or found:
+        return (by_name.get(name) or found[0],)
+    return tuple(t for t in tables if t.name.partition(".")[2] == name)

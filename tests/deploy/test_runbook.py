@@ -472,3 +472,31 @@ def test_the_copy_is_restored_on_a_server_of_the_targets_major(
         ran = site.deploy(GATEKEEPER_DATABASE_URL="")
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert site.version == ["a002"]
+
+
+def test_the_first_release_can_be_taken_back(
+    tmp_path: Path, server: Server, target: Database, clean_environment: dict[str, str]
+) -> None:
+    """Alembic's own table stays where all revisions are taken back."""
+    policy = environment_of(**SMOKE_FAILS)
+    site = make_site(tmp_path, server, target, clean_environment, policy=policy)
+    execute(target, "DROP TABLE users", "DROP TABLE alembic_version")
+    site.release("v1.0.0")
+    ran = site.deploy()
+    assert site.record()["outcome"] == "rolled-back", ran.stdout + ran.stderr
+    assert site.ask("SELECT to_regclass('users')") == [None]
+
+
+def test_all_that_speaks_against_a_deploy_is_told_at_once(
+    tmp_path: Path, server: Server, target: Database, clean_environment: dict[str, str]
+) -> None:
+    site = make_site(tmp_path, server, target, clean_environment)
+    site.release()
+    site.shop.commit({"README": "a later commit"})
+    execute(target, "CREATE INDEX byhand ON users (note)")
+    ran = site.deploy()
+    assert (ran.returncode, site.record()["outcome"]) == (1, "refused")
+    (preflight,) = (s for s in site.record()["steps"] if s["step"] == "preflight")
+    assert len(preflight["output"]) == 2
+    assert "git checkout v1.1.0" in preflight["output"][0]
+    assert "index public.byhand" in preflight["output"][1]

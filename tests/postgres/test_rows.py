@@ -216,3 +216,17 @@ def test_how_far_sequences_have_come(database: Database) -> None:
             "public.shop_no_seq": 3,
             "public.down": 3,
         }
+
+
+def test_a_bare_name_is_the_table_that_the_search_path_finds(database: Database) -> None:
+    """Beside it others may have the same name, such as Supabase's `auth.users`."""
+    execute(
+        database,
+        "CREATE SCHEMA auth",
+        "CREATE TABLE auth.users AS SELECT 1",
+        "CREATE TABLE auth.keys AS SELECT 1",
+        "CREATE TABLE public.users AS SELECT generate_series(1, 3)",
+    )
+    with database.session(autocommit=False) as connection:
+        counted = count_rows(connection, ("users", "keys", "auth.keys", "lost"))
+    assert counted == {"public.users": 3, "auth.keys": 1}
