@@ -145,6 +145,7 @@ class _Run:
         self.proof: Proof | None = None
         self.transaction: int | None = None
         self.is_backup_current = False
+        self.new_values: Mapping[tuple[str, str], str] = {}
 
     # --- Before anything is done to the target ---------------------------------------
 
@@ -299,6 +300,10 @@ class _Run:
                 return
             noted.say(*applied.lines)
             noted.details.update(statements=applied.statements, retries=applied.retries)
+        if self.proof is not None:
+            # Users wrote until they were kept out. What is there then the upgrade has put there.
+            is_quiet = self.is_in_maintenance
+            self.new_values = self.read_new() if is_quiet else self.proof.new_values
 
     def verify(self) -> None:
         with self.step(StepName.VERIFY) as noted:
@@ -404,13 +409,17 @@ class _Run:
 
     def lost_by_downgrade(self) -> str | None:
         """Return what somebody has written to new tables and columns since the upgrade."""
+        there = self.read_new()
+        written = [key for key in sorted(there) if there[key] != self.new_values.get(key)]
+        names = ", ".join(" ".join(key) for key in written)
+        return f"it would drop what was written since to {names}" if written else None
+
+    def read_new(self) -> Mapping[tuple[str, str], str]:
+        """Return digests of what the target's new tables and columns hold."""
         assert self.proof is not None
         made = compare(self.proof.before.catalog, self.proof.after.catalog)
         with look_at(self.deployment.target, statement_seconds=_READ_SECONDS) as connection:
-            there = read_new_values(connection, made)
-        written = [key for key in sorted(there) if there[key] != self.proof.new_values.get(key)]
-        names = ", ".join(" ".join(key) for key in written)
-        return f"it would drop what was written since to {names}" if written else None
+            return read_new_values(connection, made)
 
     def prove_back(self) -> None:
         """Hold the target against what it was before the deploy."""

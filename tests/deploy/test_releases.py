@@ -86,6 +86,30 @@ def test_ten_releases_are_deployed_and_no_write_is_lost(
     assert account.outage_seconds < 5
 
 
+def test_a_breaking_release_that_fails_is_taken_back_and_no_write_is_lost(
+    place: Place, database: Database
+) -> None:
+    """The shop opens again as it was, with all that was ordered before it closed."""
+    before = TAGS[TAGS.index(BREAKING) - 1]
+    place.migrate(before)
+    with database.session() as connection:
+        fill_shop(connection, 10_000)
+        old = digest_old_orders(connection)
+    with run_traffic(place.connect, place.control, before) as traffic:
+        assert place.release(BREAKING).returncode == 0
+        ran = place.with_variables(SHOP_IS_BROKEN="yes").deploy(BREAKING)
+        traffic.wait_for(100)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert place.read_record(BREAKING)["outcome"] == "rolled-back"
+    assert place.ask("SELECT version_num FROM alembic_version") == [(HEADS[before],)]
+    assert (place.control / "serving").read_text() == before
+    with place.session() as connection:
+        account = traffic.account(connection)
+        assert digest_old_orders(connection) == old
+    assert (account.lost, account.failures) == ((), ())
+    assert account.closed_seconds > 0
+
+
 def render(deployed: list[Deployed], account: Account) -> str:
     lines = [
         f"{d.tag}: release {d.release_seconds:.1f} s, deploy {d.deploy_seconds:.1f} s, "

@@ -19,7 +19,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from tests.deploy.shop.project import BREAKING
 
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,21 @@ class Place:
         with self.session() as connection, connection.cursor() as cursor:
             cursor.execute(query)
             return cursor.fetchall()
+
+    def migrate(self, tag: str) -> None:
+        """Check a tag out and bring the database there as people did it before."""
+        self.repository.git("checkout", "--quiet", tag)
+        subprocess.run(
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            cwd=self.repository.root,
+            env={**self.environment, "PYTHONPATH": "."},
+            check=True,
+            capture_output=True,
+        )
+
+    def with_variables(self, **variables: str) -> Place:
+        """Return the place with these variables in the environment of gatekeeper."""
+        return replace(self, environment={**self.environment, **variables})
 
     def release(self, tag: str) -> subprocess.CompletedProcess[str]:
         """Check a tag out and write its plan."""

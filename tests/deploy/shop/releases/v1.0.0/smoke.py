@@ -7,6 +7,8 @@ import models
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+if os.environ.get("SHOP_IS_BROKEN"):
+    sys.exit("an order cannot be placed")
 engine = sa.create_engine(os.environ["DATABASE_URL"])
 with Session(engine) as session:
     customer = models.Customer(name="smoke")
