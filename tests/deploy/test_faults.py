@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +188,6 @@ def digest(place: Place) -> str:
     return str(found)
 
 
-def with_variables(place: Place, **variables: str) -> Place:
-    return replace(place, environment={**place.environment, **variables})
-
-
 def outcomes(place: Place, record: str = TAG) -> dict[str, str]:
     """Return the outcomes of the steps that were not skipped."""
     steps = place.read_record(record)["steps"]
@@ -242,7 +238,7 @@ def test_a_deploy_that_was_killed_is_taken_up(place: Place, step: str, misbehave
     rows = digest(place)
     if step == "apply":
         misbehave("upgrade", "SELECT pg_sleep(60)")
-    slow = with_variables(place, SMOKE="sleep 5" if step == "smoke-test" else "true")
+    slow = place.with_variables(SMOKE="sleep 5" if step == "smoke-test" else "true")
     started = slow.start_deploy(TAG)
     wait_for_step(place, started, step)
     if step == "apply":
@@ -250,7 +246,7 @@ def test_a_deploy_that_was_killed_is_taken_up(place: Place, step: str, misbehave
     started.send_signal(signal.SIGKILL)
     started.communicate()
     misbehave("upgrade", "SELECT 1")
-    ran = with_variables(place, SMOKE="true").deploy(TAG)
+    ran = place.with_variables(SMOKE="true").deploy(TAG)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert place.read_record(TAG)["outcome"] == "deployed"
     assert stands(place) == UPGRADED
@@ -265,7 +261,7 @@ def test_a_deploy_that_was_killed_is_taken_up(place: Place, step: str, misbehave
 def test_a_deploy_killed_on_its_way_back_says_what_to_do(place: Place, misbehave: Any) -> None:
     rows = digest(place)
     misbehave("downgrade", "SELECT pg_sleep(60)")
-    failing = with_variables(place, SMOKE="exit 3")
+    failing = place.with_variables(SMOKE="exit 3")
     started = failing.start_deploy(TAG)
     wait_for_step(place, started, "rollback")
     time.sleep(1)
@@ -279,6 +275,22 @@ def test_a_deploy_killed_on_its_way_back_says_what_to_do(place: Place, misbehave
     assert record["next"] or record["outcome"] == "rolled-back"
     assert digest(place) == rows
     assert switched(place)[-1:] == ["off"]
+
+
+def test_a_deploy_killed_while_it_watches_watches_again(place: Place) -> None:
+    """What it knew of the way back went with it, so it does not go there alone."""
+    rows = digest(place)
+    started = place.start_deploy(TAG, environment="watched")
+    wait_for_step(place, started, "watch")
+    started.send_signal(signal.SIGKILL)
+    started.communicate()
+    ran = place.deploy(TAG, environment="watched")
+    assert ran.returncode == 3, ran.stdout + ran.stderr
+    record = place.read_record(TAG)
+    assert (record["outcome"], outcomes(place)["watch"]) == ("stopped", "failed")
+    assert record["next"]
+    assert (stands(place), digest(place)) == (UPGRADED, rows)
+    assert switched(place) == ["on", "off"]
 
 
 def test_an_interruption_within_the_upgrade_is_answered(place: Place, misbehave: Any) -> None:
@@ -298,7 +310,7 @@ def test_an_interruption_within_the_upgrade_is_answered(place: Place, misbehave:
 def test_a_second_deploy_at_the_same_time_is_refused(place: Place, misbehave: Any) -> None:
     rows = digest(place)
     misbehave("upgrade", "SELECT pg_sleep(8)")
-    with_smoke = with_variables(place, SMOKE="true")
+    with_smoke = place.with_variables(SMOKE="true")
     first = with_smoke.start_deploy(TAG)
     wait_for_step(place, first, "apply")
     second = with_smoke.deploy(TAG, record="second")
@@ -317,7 +329,7 @@ def test_a_second_deploy_at_the_same_time_is_refused(place: Place, misbehave: An
 
 def test_a_failing_smoke_test_is_taken_back_by_the_proven_downgrade(place: Place) -> None:
     rows = digest(place)
-    ran = with_variables(place, SMOKE="echo no login; exit 3").deploy(TAG)
+    ran = place.with_variables(SMOKE="echo no login; exit 3").deploy(TAG)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert place.read_record(TAG)["outcome"] == "rolled-back"
     assert outcomes(place)["smoke-test"] == "failed"
@@ -342,7 +354,7 @@ def test_a_crossed_threshold_fails_the_deploy_at_once(place: Place) -> None:
 def test_a_failing_downgrade_stops_and_says_what_is_there(place: Place, misbehave: Any) -> None:
     rows = digest(place)
     misbehave("downgrade", "SELECT 1/0")
-    ran = with_variables(place, SMOKE="exit 3").deploy(TAG)
+    ran = place.with_variables(SMOKE="exit 3").deploy(TAG)
     assert ran.returncode == 3, ran.stdout + ran.stderr
     record = place.read_record(TAG)
     assert (record["outcome"], outcomes(place)["rollback"]) == ("stopped", "failed")
@@ -353,7 +365,7 @@ def test_a_failing_downgrade_stops_and_says_what_is_there(place: Place, misbehav
 
 def test_the_policy_may_want_the_backup_back(place: Place) -> None:
     rows = digest(place)
-    ran = with_variables(place, SMOKE="exit 3").deploy(TAG, environment="restored")
+    ran = place.with_variables(SMOKE="exit 3").deploy(TAG, environment="restored")
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert place.read_record(TAG)["outcome"] == "restored"
     assert (stands(place), digest(place)) == (AT_START, rows)
@@ -363,7 +375,7 @@ def test_a_restore_that_fails_leaves_the_target_as_it_was(place: Place) -> None:
     """The dump is damaged between the restore rehearsal and the way back."""
     rows = digest(place)
     damage = f'find "{place.record_of(TAG)}" -name "*.dump" -exec truncate -s 300 {{}} +; exit 3'
-    ran = with_variables(place, SMOKE=damage).deploy(TAG, environment="restored")
+    ran = place.with_variables(SMOKE=damage).deploy(TAG, environment="restored")
     assert ran.returncode == 3, ran.stdout + ran.stderr
     record = place.read_record(TAG)
     assert (record["outcome"], outcomes(place)["rollback"]) == ("stopped", "failed")
@@ -373,7 +385,7 @@ def test_a_restore_that_fails_leaves_the_target_as_it_was(place: Place) -> None:
 
 def test_the_policy_may_want_nothing_done(place: Place) -> None:
     rows = digest(place)
-    ran = with_variables(place, SMOKE="exit 3").deploy(TAG, environment="stopped")
+    ran = place.with_variables(SMOKE="exit 3").deploy(TAG, environment="stopped")
     assert ran.returncode == 3, ran.stdout + ran.stderr
     record = place.read_record(TAG)
     assert record["outcome"] == "stopped"
@@ -443,7 +455,7 @@ def test_evidence_of_another_commit_is_told(place: Place) -> None:
     ],
 )
 def test_a_backup_that_is_none_is_refused(place: Place, command: str, step: str) -> None:
-    commanded = with_variables(place, BACKUP=command)
+    commanded = place.with_variables(BACKUP=command)
     refused(commanded, "", step, environment="commanded")
 
 
@@ -455,7 +467,7 @@ def test_the_password_is_nowhere(place: Place, environment: str) -> None:
     """Neither in a file or in what is printed, nor on the command line of any process."""
     secret = place.password.encode()
     with watched_processes(secret) as seen:
-        ran = with_variables(place, SMOKE="exit 3").deploy(TAG, environment=environment)
+        ran = place.with_variables(SMOKE="exit 3").deploy(TAG, environment=environment)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert seen.commands == []
     assert seen.looks > 10
