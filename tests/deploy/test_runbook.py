@@ -20,6 +20,7 @@ from gatekeeper.postgres.servers import Server, start_server
 from tests.build_git import GitRepository, a_repository
 from tests.deploy.targets import execute, url_of
 from tests.live import live_project, live_revision, server_url
+from tests.schemas import hold_to_schema
 from tests.servers import Place, why_missing
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -89,7 +90,9 @@ class Site:
         )
 
     def record(self, record: str = "record") -> Any:
-        return json.loads((self.folder / record / "record.json").read_text(encoding="utf-8"))
+        data = json.loads((self.folder / record / "record.json").read_text(encoding="utf-8"))
+        hold_to_schema("record", data)
+        return data
 
     def ask(self, query: str) -> list[Any]:
         with self.target.session() as connection, connection.cursor() as cursor:
@@ -371,6 +374,7 @@ def test_a_deploy_is_taken_back_by_its_record(
         assert (site.version, site.columns) == (["a001"], ["id", "note"])
         assert site.ask("SELECT note FROM users WHERE id = 3") == ["written since"]
     taken = json.loads((tmp_path / "record" / "rollback.json").read_text())
+    hold_to_schema("record", taken)
     assert taken["outcome"] == "rolled-back"
     assert site.record()["outcome"] == "deployed"
 

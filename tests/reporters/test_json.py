@@ -13,18 +13,11 @@ from gatekeeper.reporters import words
 from gatekeeper.reporters.json import MAX_ITEMS, MAX_TEXT, read_fingerprints, render
 from tests.build import a_change_set, a_rehearsal, a_rehearsed, a_revision, a_statement, a_step
 from tests.reporters.samples import CHECKS, CONTEXT, SAMPLES, a_finding, a_report, story
+from tests.schemas import closed
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "policies" / "report.schema.json").read_text(encoding="utf-8")
 )
-
-
-def closed(schema: Any) -> Any:
-    """Return the schema with additions refused: what we write is what is described."""
-    if isinstance(schema, dict):
-        extra = {"additionalProperties": False} if "properties" in schema else {}
-        return {**{key: closed(value) for key, value in schema.items()}, **extra}
-    return [closed(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def every_object(schema: Any) -> list[dict[str, Any]]:
