@@ -116,10 +116,12 @@ def carry_back(means: Means, journal: Journal, past: Past) -> Ended:
         run = _Run(means, journal, past, stack)
         try:
             if run.require_deployed() is Position.NOT_YET_CHANGED:
-                return Ended(DeployOutcome.ROLLED_BACK)
+                return run.leave_maintenance(Ended(DeployOutcome.ROLLED_BACK))
+            # The application that runs now does not fit what the target goes back to.
+            run.enter_maintenance(None)
         except GatekeeperError as error:
-            return Ended(DeployOutcome.REFUSED, error.fix, _signal(error))
-        return run.go(OnFailure.DOWNGRADE, "asked for", None)
+            return run.leave_maintenance(Ended(DeployOutcome.REFUSED, error.fix, _signal(error)))
+        return run.leave_maintenance(run.go(OnFailure.DOWNGRADE, "asked for", None))
 
 
 class _Run:
@@ -222,18 +224,19 @@ class _Run:
                     obstacle=self.proof.obstacle,
                     catalog_after=dict(self.proof.after.catalog.fingerprints),
                 )
-        self.enter_maintenance()
+        is_needed = bool(deployment.release.window)
+        self.enter_maintenance(None if is_needed else "the plan needs no maintenance window")
 
-    def enter_maintenance(self) -> None:
-        release, maintenance = self.deployment.release, self.deployment.environment.maintenance
+    def enter_maintenance(self, not_needed: str | None) -> None:
+        """Keep users out, unless there is a reason why that is not needed."""
         if self.is_in_maintenance:
             self.journal.skip(StepName.MAINTENANCE_ON, "it was on already")
-        elif not release.window:
-            self.journal.skip(StepName.MAINTENANCE_ON, "the plan needs no maintenance window")
-        elif maintenance is None:
+        elif not_needed is not None:
+            self.journal.skip(StepName.MAINTENANCE_ON, not_needed)
+        elif self.deployment.environment.maintenance is None:
             self.journal.skip(
                 StepName.MAINTENANCE_ON,
-                "the plan needs a window, and the policy has no `maintenance` commands",
+                "a window is needed, and the policy has no `maintenance` commands",
             )
         else:
             # Also where the command fails: it may have done half of what it does.

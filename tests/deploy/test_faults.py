@@ -393,6 +393,16 @@ def test_the_policy_may_want_nothing_done(place: Place) -> None:
     assert (stands(place), digest(place)) == (UPGRADED, rows)
 
 
+def test_users_are_kept_out_while_a_deploy_is_taken_back_later(place: Place) -> None:
+    rows = digest(place)
+    assert place.with_variables(SMOKE="true").deploy(TAG).returncode == 0
+    record = ("--record", str(place.record_of(TAG)))
+    ran = place.run("rollback", "--environment", "staging", *record)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (stands(place), digest(place)) == (AT_START, rows)
+    assert switched(place) == ["on", "off", "on", "off"]
+
+
 # --- Refused before anything is touched ----------------------------------------------
 
 
