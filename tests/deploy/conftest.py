@@ -9,7 +9,7 @@ import pytest
 
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.installations import Installation
-from gatekeeper.postgres.servers import Server, start_server
+from gatekeeper.postgres.servers import Server, quote, start_server
 from tests.deploy.addresses import Web, serving
 from tests.servers import OWN, Place, why_missing
 
@@ -49,6 +49,20 @@ def target_database(target_server: Server) -> Iterator[Database]:
     """An empty database to deploy to."""
     with open_database(target_server) as database:
         yield database
+
+
+@pytest.fixture(autouse=True)
+def clean_roles(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drop the roles that a copy of a target needed, which other tests would find."""
+    if "server" not in request.fixturenames:
+        yield
+        return
+    server: Server = request.getfixturevalue("server")
+    query = "SELECT rolname FROM pg_catalog.pg_roles"
+    before = server.administer(query)
+    yield
+    for (name,) in set(server.administer(query)) - set(before):
+        server.administer(f"DROP ROLE {quote(server, name)}")
 
 
 @pytest.fixture
