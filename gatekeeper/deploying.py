@@ -94,7 +94,7 @@ def deploy(
     is known what is asked for, before the first step.
     """
     means = _means(request, surroundings)
-    make_folder(request.record)
+    make_folder(request.record, "--record")
     identity = _identity(means.deployment)
     run = session_name(means.deployment.target)
     with open_journal(request.record, identity, run, means.deployment.now) as (journal, past):

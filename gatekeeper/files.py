@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,12 +28,18 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
         write_file(folder / name, text)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it."""
+def make_folder(folder: Path, option: str = "--output") -> None:
+    """Make a folder that an option names, and those above it; it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
-        raise unwritable(str(folder), error) from error
+        raise ConfigError(
+            f"the folder cannot be written to: {error.strerror}",
+            where=str(folder),
+            fix=f"Give `{option}` a folder that you may write to.",
+        ) from error
 
 
 def unwritable(target: str, error: Exception | None) -> ConfigError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -36,6 +37,9 @@ _READ_SECONDS = 3600
 _READ_LOCK_SECONDS = 5
 
 _REACH = "See that the server runs and that its network is up, then start the deploy again."
+# `options=-csearch_path=…` and `--search_path=…`; a host may have others of its own.
+_SETTINGS = re.compile(r"[?&]options=(?:-|%2D)", re.IGNORECASE)
+
 _READ = (
     "See that the role of GATEKEEPER_TARGET_URL may read the catalog and all tables, and that "
     "no row-level security hides rows from it. For tables that take too long to count, name "
@@ -171,6 +175,13 @@ def find_target(environ: Mapping[str, str]) -> Server:
             f"`{TARGET_URL}` does not say which database is meant",
             fix=f"Set it: `export {TARGET_URL}=postgresql://user:password@host:5432/name`. It is "
             "no option, so that no list of processes shows the password.",
+        )
+    if _SETTINGS.search(url):
+        raise ConfigError(
+            "the target's URL has `options`: settings that not all of a deploy would have",
+            where=TARGET_URL,
+            fix="Leave `options` out and give the settings to the role: "
+            "`ALTER ROLE … IN DATABASE … SET search_path = …;`.",
         )
     return read_url(url, TARGET_URL)
 

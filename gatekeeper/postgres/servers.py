@@ -346,7 +346,8 @@ def _reach_service(database_url: str) -> Server:
 def _parse_url(database_url: str, option: str) -> sqlalchemy.engine.URL:
     fix = "Write it as `postgresql://user:password@host:5432/postgres`."
     try:
-        url = sqlalchemy.engine.make_url(database_url)
+        # A secret that was stored with `echo` ends with a newline.
+        url = sqlalchemy.engine.make_url(database_url.strip())
         int(_first(url.query.get("port")) or 0)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         # The URL itself is not repeated: it may hold a password. Nor is the cause chained.
@@ -356,6 +357,12 @@ def _parse_url(database_url: str, option: str) -> sqlalchemy.engine.URL:
             f"the database URL is one of {url.drivername}, not of PostgreSQL",
             where=option,
             fix=fix,
+        )
+    if "@" in (url.host or ""):  # what is read as the host is the end of the password
+        raise ConfigError(
+            "the database URL has an `@` too many",
+            where=option,
+            fix="Write `@` in the user or password as `%40`, `:` as `%3A`, `/` as `%2F`.",
         )
     return url
 

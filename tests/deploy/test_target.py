@@ -14,13 +14,15 @@ import pytest
 from gatekeeper.deploy import target as target_module
 from gatekeeper.deploy.model import StepFailed
 from gatekeeper.deploy.target import (
+    TARGET_URL,
     Blockers,
     end_backends,
+    find_target,
     hold_target,
     next_transaction,
     read_state,
 )
-from gatekeeper.errors import DatabaseError
+from gatekeeper.errors import ConfigError, DatabaseError
 from gatekeeper.postgres.activity import Blocker
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.locking import find_holder
@@ -129,6 +131,21 @@ def test_a_target_that_does_not_answer(database: Database) -> None:
 
 
 # --- Read ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", ["options=-csearch_path%3Dapp", "options=%2D%2Drole%3Downer"])
+def test_settings_in_the_url_are_refused(options: str) -> None:
+    """The project's code and the programs of PostgreSQL would not have them."""
+    with pytest.raises(ConfigError) as raised:
+        find_target({TARGET_URL: f"postgresql://u:secret@h/shop?sslmode=require&{options}"})
+    assert raised.value.what == (
+        "the target's URL has `options`: settings that not all of a deploy would have"
+    )
+
+
+def test_a_url_may_name_the_endpoint_of_a_host() -> None:
+    target = find_target({TARGET_URL: "postgresql://u:secret@h/shop?options=endpoint%3Dcool-1"})
+    assert (target.host, target.maintenance_database) == ("h", "shop")
 
 
 def test_the_state_of_a_target(target: Server) -> None:

@@ -26,7 +26,7 @@ from gatekeeper.postgres.installations import (
     choose_installation,
     inspect_programs,
 )
-from gatekeeper.postgres.servers import Server, open_server, start_server
+from gatekeeper.postgres.servers import Server, open_server, read_url, start_server
 from tests.servers import OWN, Place, on_every_server, why_missing
 
 pytestmark = pytest.mark.postgres
@@ -404,6 +404,7 @@ def test_a_server_that_is_not_there_is_told_at_once() -> None:
         ("postgresql://u:secret@h:port/x", "the database URL cannot be read"),
         ("postgresql:///x?host=h&port=secret", "the database URL cannot be read"),
         ("mysql://u:secret@h/x", "the database URL is one of mysql, not of PostgreSQL"),
+        ("postgresql://u:a@secret@h/x", "the database URL has an `@` too many"),
     ],
 )
 def test_a_wrong_url_is_the_users_to_mend(wrong: str, what: str) -> None:
@@ -411,6 +412,11 @@ def test_a_wrong_url_is_the_users_to_mend(wrong: str, what: str) -> None:
         pass
     assert raised.value.what == what
     assert "secret" not in str(raised.value)
+
+
+def test_what_is_around_a_url_is_no_part_of_it() -> None:
+    server = read_url(" postgresql://u:secret@h:5433/shop\n", "GATEKEEPER_TARGET_URL")
+    assert (server.host, server.port, server.maintenance_database) == ("h", 5433, "shop")
 
 
 def count_databases(server: Server, name: str) -> int:
