@@ -125,7 +125,7 @@ def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
     identity = _identity(means.deployment)
     with open_journal(request.record, identity, run, means.deployment.now) as (journal, _):
         ended = carry_back(means, journal, past)
-        record = _record(means, journal, ended)
+        record = _record(means, journal, ended, "it is no part of a rollback")
         journal.write("closed")
     _write_record(request.record, "rollback", record)
     if ended.signal is not None:
@@ -266,12 +266,14 @@ def _open_stage(occasion: Occasion, major: int) -> Iterator[Stage]:
         yield stack.enter_context(open_stage(ground, functools.partial(launch, "head")))
 
 
-def _record(means: Means, journal: Journal, ended: Ended) -> Record:
+def _record(
+    means: Means, journal: Journal, ended: Ended, otherwise: str = "there was nothing to do"
+) -> Record:
     """Return the record, in which every step of the runbook stands."""
     release = means.deployment.release
     done = {step.step: step for step in journal.steps}
     failed = next((s for s in journal.steps if s.outcome is StepOutcome.FAILED), None)
-    why = "there was nothing to do" if failed is None else f"{failed.step.value} failed"
+    why = otherwise if failed is None else f"{failed.step.value} failed"
     now = means.deployment.now()
     return Record(
         environment=means.deployment.name,

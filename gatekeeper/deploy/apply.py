@@ -30,6 +30,7 @@ from gatekeeper.postgres.activity import Blocker, without_values
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.target import look_at
 from gatekeeper.probe.protocol import Begun, Fate, ProbeRun, ProbeStatement, RequestedStep
+from gatekeeper.reporters import words
 
 Journal = Callable[[Mapping[str, Any]], None]
 
@@ -336,7 +337,9 @@ class _Work:
             versions, self.committed = found.versions, found.committed
             self._pause()
         seconds = time.monotonic() - started
-        lines = [f"{len(self.steps)} revisions, {self.statements} statements, {seconds:.1f} s"]
+        revisions = words.count(len(self.steps), "revision")
+        statements = words.count(self.statements, "statement")
+        lines = [f"{revisions}, {statements}, {seconds:.1f} s"]
         if self.attempt > 1:
             lines.append(f"for want of a lock it was begun {self.attempt} times")
         return Applied(self.statements, self.attempt - 1, seconds, tuple(lines))

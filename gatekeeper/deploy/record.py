@@ -6,7 +6,7 @@ Neither holds data of the target's rows, nor an address or a password.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ _SAYS = {
     DeployOutcome.RESTORED: "Restored from the backup, which was verified.",
     DeployOutcome.STOPPED: "Stopped. A person is needed.",
 }
+_NOTHING_DONE = "There was nothing to do: the target stands at the release's head."
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ class Record:
     def failed(self) -> StepRecord | None:
         """The first step that failed."""
         return next((s for s in self.steps if s.outcome is StepOutcome.FAILED), None)
+
+    @property
+    def had_nothing_to_do(self) -> bool:
+        """Whether the target stood at the release's head already."""
+        verified = self._step(StepName.VERIFY)
+        return (
+            self.outcome is DeployOutcome.DEPLOYED
+            and verified is not None
+            and verified.outcome is StepOutcome.SKIPPED
+        )
 
     @property
     def maintenance_seconds(self) -> float:
@@ -129,17 +140,16 @@ def render_page(record: Record) -> str:
     """Return record.md: what came of it, what is to do, the steps, what each of them said."""
     parts = [
         f"# {gfm.code(record.tag)} on {gfm.code(record.environment)}: {record.outcome.value}",
-        _SAYS[record.outcome],
+        _NOTHING_DONE if record.had_nothing_to_do else _SAYS[record.outcome],
     ]
     if record.failed is not None:
-        why = f"{record.failed.step.value}: {record.failed.reason}"
-        parts.append(gfm.inline(f"What failed: {why}"))
-    if record.next is not None:
+        parts += _tell_failure(record.failed, record.next)
+    elif record.next is not None:
         parts.append(f"**Next:** {gfm.inline(record.next)}")
     parts.append(
         gfm.inline(
-            f"From {_heads(record.from_revisions)} to {_heads(record.to_revisions)}, commit "
-            f"{record.commit[:7]}."
+            f"The release leads from {_heads(record.from_revisions)} to "
+            f"{_heads(record.to_revisions)}, commit {record.commit[:7]}."
             + (
                 f" Maintenance lasted {words.seconds(record.maintenance_seconds)}."
                 if record.maintenance_seconds
@@ -147,7 +157,8 @@ def render_page(record: Record) -> str:
             )
         )
     )
-    parts.append(gfm.table(_HEAD, _RULE, map(_row, record.steps)))
+    rows = [_row(step, is_told=step is record.failed) for step in record.steps]
+    parts.append(gfm.table(_HEAD, _RULE, rows))
     for step in record.steps:
         if step.output:
             parts.append(gfm.folded(step.step.value, gfm.fence("\n".join(step.output), "text")))
@@ -156,14 +167,29 @@ def render_page(record: Record) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _row(step: StepRecord) -> tuple[str, ...]:
+def _tell_failure(failed: StepRecord, following: str | None) -> Iterator[str]:
+    """Yield what failed and what is to do: of several problems each with its own remedy."""
+    problems = failed.details.get("problems", ())
+    if len(problems) > 1:
+        yield f"What failed: {failed.step.value}, for {len(problems)} reasons."
+        yield "\n".join(f"- {gfm.inline(f'{what}. {fix}')}" for what, fix in problems)
+        return
+    # The sentence of an error ends with its remedy.
+    remedy = " ".join((following or "").split()).rstrip(".")
+    what = (failed.reason or "").removesuffix(remedy).rstrip(". ")
+    yield gfm.inline(f"What failed: {failed.step.value}: {what}")
+    if following is not None:
+        yield f"**Next:** {gfm.inline(following)}"
+
+
+def _row(step: StepRecord, is_told: bool) -> tuple[str, ...]:
     is_done = step.outcome is not StepOutcome.SKIPPED
     return (
         step.step.value,
         step.outcome.value,
         f"{step.started:%H:%M:%S}" if is_done else "",
         words.seconds(step.seconds) if is_done else "",
-        gfm.inline(step.reason or ""),
+        "see above" if is_told else gfm.inline(step.reason or ""),
     )
 
 

@@ -265,10 +265,7 @@ class _Run:
             if position is not Position.UPGRADED:
                 self.apply()
             self.verify()
-            with self.step(StepName.SMOKE_TEST) as noted:
-                noted.say(*run_smoke_tests(self.deployment))
-            with self.step(StepName.WATCH) as noted:
-                noted.say(*watch_target(self.deployment))
+            self.try_out()
         except Interrupted as error:
             return Ended(DeployOutcome.STOPPED, f"{error.sentence}. {_AGAIN}", error)
         except ApplyFailed as error:
@@ -313,6 +310,21 @@ class _Run:
             verified = verify_target(self.deployment, self.access, self.before, self.proof)
             noted.say(*verified.lines)
             noted.details.update(verified.details)
+
+    def try_out(self) -> None:
+        """See how the application does with it; what nobody asked for has not passed."""
+        environment = self.deployment.environment
+        if environment.smoke_test or environment.health:
+            with self.step(StepName.SMOKE_TEST) as noted:
+                noted.say(*run_smoke_tests(self.deployment))
+        else:
+            reason = "the policy has neither `smoke_test` nor `health`"
+            self.journal.skip(StepName.SMOKE_TEST, reason)
+        if environment.watch is None:
+            self.journal.skip(StepName.WATCH, "the policy has no `watch`")
+        else:
+            with self.step(StepName.WATCH) as noted:
+                noted.say(*watch_target(self.deployment))
 
     def require_deployed(self) -> Position:
         """Hold the target against what a deploy has left, before it is taken back."""

@@ -15,7 +15,7 @@ from gatekeeper.postgres.likeness import find_unlike, read_traits
 from gatekeeper.postgres.snapshot import ObjectKey, Snapshot
 from gatekeeper.postgres.structure import Table, read_structure
 from gatekeeper.postgres.target import look_at
-from gatekeeper.reporters import gfm
+from gatekeeper.reporters import gfm, words
 
 _SHOWN = 10
 
@@ -195,7 +195,8 @@ def _check_rows(
         was, is_ = before.rows.get(table), after.rows.get(table)
         change = proof.after.rows.get(table, 0) - proof.before.rows.get(table, 0)
         expected = max(0, (was or 0) + change)
-        told = f"{table} has {_count(is_)} rows, before {_count(was)}, by the rehearsal {expected}"
+        here = "is not there" if is_ is None else f"has {words.count(is_, 'row')}"
+        told = f"{table} {here}, before {_count(was)}, by the rehearsal {expected:,}"
         number, part = _GONE_OF_NAMED if is_named else _GONE_OF_OTHERS
         gone = expected - (is_ or 0)
         if gone > max(number, expected * part) or (is_named and expected and not is_):
@@ -231,7 +232,7 @@ def _labels_of(state: TargetState) -> Table:
 
 
 def _count(rows: int | None) -> str:
-    return "no table of" if rows is None else str(rows)
+    return "it was no table" if rows is None else f"{rows:,}"
 
 
 def _listed(items: Sequence[str]) -> str:

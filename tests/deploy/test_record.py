@@ -54,13 +54,13 @@ What failed: smoke-test: `pytest` ended with 1
 
 **Next:** Mend the smoke test.
 
-From `a001` to `a002`, commit 0123456. Maintenance lasted 10.5 s.
+The release leads from `a001` to `a002`, commit 0123456. Maintenance lasted 10.5 s.
 
 | Step | Outcome | Began (UTC) | Took | Why |
 | --- | --- | --- | ---: | --- |
 | maintenance-on | passed | 12:00:10 | 1.0 s |  |
 | apply | passed | 12:00:11 | 0.2 s |  |
-| smoke-test | failed | 12:00:12 | 1.0 s | `pytest` ended with 1 |
+| smoke-test | failed | 12:00:12 | 1.0 s | see above |
 | watch | skipped |  |  | smoke-test failed |
 | maintenance-off | passed | 12:00:20 | 0.5 s |  |
 
@@ -73,6 +73,45 @@ ALTER TABLE a ADD b text
 </details>
 """
     )
+
+
+def opening(record: Record) -> str:
+    """Return what the page says in front of the release's revisions."""
+    return render_page(record).split("\n\nThe release leads", 1)[0].split("\n\n", 1)[1]
+
+
+def test_what_is_to_be_done_is_said_once():
+    reason = "`pytest` ended with 1. Mend the smoke test"
+    steps = (step(StepName.SMOKE_TEST, StepOutcome.FAILED, reason),)
+    assert opening(replace(RECORD, steps=steps)) == (
+        "Taken back by downgrade, which was verified.\n\n"
+        "What failed: smoke-test: `pytest` ended with 1\n\n"
+        "**Next:** Mend the smoke test."
+    )
+
+
+def test_each_of_several_problems_has_its_own_remedy():
+    problems = [["it is a replica", "Name the primary."], ["`ix` is invalid", "Drop `ix`."]]
+    failed = replace(
+        step(StepName.PREFLIGHT, StepOutcome.FAILED, "it is a replica; `ix` is invalid. Name …"),
+        details={"problems": problems},
+    )
+    record = replace(RECORD, outcome=DeployOutcome.REFUSED, steps=(failed,), next="Name …")
+    assert opening(record) == (
+        "Refused. The target was not touched.\n\n"
+        "What failed: preflight, for 2 reasons.\n\n"
+        "- it is a replica. Name the primary.\n"
+        "- `ix` is invalid. Drop `ix`."
+    )
+
+
+def test_a_target_at_the_head_was_not_verified():
+    steps = (
+        step(StepName.PREFLIGHT),
+        step(StepName.VERIFY, StepOutcome.SKIPPED, "there was nothing to do"),
+    )
+    record = replace(RECORD, outcome=DeployOutcome.DEPLOYED, steps=steps, next=None)
+    assert opening(record) == "There was nothing to do: the target stands at the release's head."
 
 
 def test_the_data_has_every_step():

@@ -170,6 +170,8 @@ def test_a_release_is_deployed(
     assert (record["from_revisions"], record["to_revisions"]) == (["a001"], ["a002"])
     assert outcomes(record) == {
         **dict.fromkeys(STEPS, "passed"),
+        "smoke-test": "skipped",
+        "watch": "skipped",
         "maintenance-on": "skipped",
         "rollback": "skipped",
         "maintenance-off": "skipped",
