@@ -79,7 +79,7 @@ class DeployInterrupted(Interrupted):
     """A signal stopped a deploy; `record` is what it had come to, and is written."""
 
     def __init__(self, signal: Interrupted, record: Record) -> None:
-        super().__init__(signal.what, where=signal.where, fix=signal.fix)
+        super().__init__(signal.what, where=signal.where, fix=record.next or signal.fix)
         self.record = record
 
 

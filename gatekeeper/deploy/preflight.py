@@ -25,6 +25,7 @@ from gatekeeper.postgres.readiness import (
     LongTransaction,
     Standing,
     find_closed_schemas,
+    find_home,
     find_long_transactions,
     find_missing_extensions,
     find_of_others,
@@ -119,6 +120,7 @@ def examine_target(
     limits = deployment.environment.watch or Watch(0)
     of_revision = tuple(_of_revision(release, repository, changes, state))
     with look_at(deployment.target, statement_seconds=60) as connection:
+        home = find_home(connection)
         standing = read_standing(connection)
         found = [
             *of_revision,
@@ -131,7 +133,7 @@ def examine_target(
         ]
         sizes = read_sizes(connection, _rewritten(release))
     if not of_revision and standing.major == release.server_major:
-        found += _of_catalog(deployment, state)
+        found += _of_catalog(deployment, state, home)
     _tell_rewrites(deployment.tell, sizes)
     return tuple(found)
 
@@ -371,7 +373,7 @@ def examine_room(folder: Path, free_bytes: int, table_bytes: int) -> Iterator[Pr
         )
 
 
-def _of_catalog(deployment: Deployment, state: TargetState) -> Iterator[Problem]:
+def _of_catalog(deployment: Deployment, state: TargetState, home: str | None) -> Iterator[Problem]:
     release = deployment.release
     if deployment.environment.differences_accepted or release.catalog_before is None:
         return
@@ -383,9 +385,24 @@ def _of_catalog(deployment: Deployment, state: TargetState) -> Iterator[Problem]
         begins = words.listed(release.from_revisions) or "an empty database"
         yield Problem(
             f"the target is not what the release was rehearsed from ({begins}): {told}",
-            "Put into a revision what was changed by hand, or take it back. To deploy all the "
+            _of_home(release.catalog_before, state, home)
+            or "Put into a revision what was changed by hand, or take it back. To deploy all the "
             "same: `differences: accepted` for this environment in the policy file.",
         )
+
+
+def _of_home(expected: Mapping[str, str], state: TargetState, home: str | None) -> str | None:
+    """Return what to do where tables are missing because bare names lead to another schema."""
+    there = {name for kind, name in state.catalog.rows if kind == "table"}
+    missing = {told.removeprefix("table ") for told in expected if told.startswith("table ")}
+    if not any(f"{home}.{name.partition('.')[2]}" in there for name in missing - there):
+        return None
+    return (
+        f"Bare names lead to the schema `{home}` (`search_path`), and in the rehearsal to another. "
+        "Let it be the same there, by `project: {bootstrap: bootstrap.sql}` in the policy file: "
+        f"`CREATE SCHEMA {home}; DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = "
+        f"{home}', current_database()); END$$;`."
+    )
 
 
 # --- Words ---------------------------------------------------------------------------

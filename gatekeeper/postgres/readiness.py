@@ -168,6 +168,17 @@ class Extension:
     is_allowed: bool
 
 
+def find_home(connection: Connection) -> str | None:
+    """Return the schema that a bare name is made in, None where the search path has none.
+
+    It is asked for before all else: the other questions set another path.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.current_schema()")
+        ((home,),) = cursor.fetchall()
+        return None if home is None else str(home)
+
+
 def read_standing(connection: Connection) -> Standing:
     return Standing(*_ask(connection, _STANDING)[0])
 

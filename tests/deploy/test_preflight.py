@@ -597,6 +597,23 @@ WRONG = {
             ),
         ),
     ),
+    "bare names lead elsewhere": Case(
+        by_superuser=(
+            "CREATE SCHEMA app AUTHORIZATION $ROLE",
+            "ALTER TABLE public.notes SET SCHEMA app",
+            "ALTER ROLE $ROLE IN DATABASE $DATABASE SET search_path = app",
+        ),
+        problems=(
+            (
+                "the target is not what the release was rehearsed from (`a002`): `table "
+                "public.notes` is missing",
+                "Bare names lead to the schema `app` (`search_path`), and in the rehearsal to "
+                "another. Let it be the same there, by `project: {bootstrap: bootstrap.sql}` in "
+                "the policy file: `CREATE SCHEMA app; DO $$$$BEGIN EXECUTE format('ALTER DATABASE "
+                "%I SET search_path = app', current_database()); END$$$$;`.",
+            ),
+        ),
+    ),
 }
 
 
