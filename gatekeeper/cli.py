@@ -32,7 +32,7 @@ from gatekeeper.deploying import DeployRequest, roll_back
 from gatekeeper.deploying import deploy as carry_out_release
 from gatekeeper.doctor import TARGET_OPTION, examine, exit_code
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
-from gatekeeper.files import make_folder, unwritable, write_file, write_folder
+from gatekeeper.files import unwritable, write_file, write_folder
 from gatekeeper.model import Report, Verdict
 from gatekeeper.policy import waivers, weakening
 from gatekeeper.policy.load import LOCAL
@@ -216,7 +216,6 @@ def release(
     output: Path,
 ) -> ExitCode:
     """Rehearse what a release tag adds and write the plan of its deployment."""
-    make_folder(output)  # before the work is done for it
     with _progress() as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         released = rehearse_release(request, tag, previous, tags, surroundings)
