@@ -6,12 +6,12 @@ import contextlib
 import datetime as dt
 import difflib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatekeeper.deploy.access import session_name
-from gatekeeper.deploy.journal import Journal, open_journal
+from gatekeeper.deploy.journal import Journal, Past, open_journal
 from gatekeeper.deploy.local import make_local_release
 from gatekeeper.deploy.model import (
     Deployment,
@@ -102,7 +102,7 @@ def deploy(
             _copy_plan(request.plan, request.record)
         begun(means.deployment)
         ended = carry_out(means, journal, past)
-        record = _record(means, journal, ended)
+        record = _record(means, journal, ended, past)
         journal.write("stopped" if ended.outcome is DeployOutcome.STOPPED else "closed")
     _write_record(request.record, "record", record)
     for line in send_record(
@@ -125,7 +125,7 @@ def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
     identity = _identity(means.deployment)
     with open_journal(request.record, identity, run, means.deployment.now) as (journal, _):
         ended = carry_back(means, journal, past)
-        record = _record(means, journal, ended, "it is no part of a rollback")
+        record = _record(means, journal, ended, None, "it is no part of a rollback")
         journal.write("closed")
     _write_record(request.record, "rollback", record)
     if ended.signal is not None:
@@ -267,13 +267,22 @@ def _open_stage(occasion: Occasion, major: int) -> Iterator[Stage]:
 
 
 def _record(
-    means: Means, journal: Journal, ended: Ended, otherwise: str = "there was nothing to do"
+    means: Means,
+    journal: Journal,
+    ended: Ended,
+    past: Past | None,
+    otherwise: str = "there was nothing to do",
 ) -> Record:
-    """Return the record, in which every step of the runbook stands."""
+    """Return the record, in which every step of the runbook stands.
+
+    Where a deploy was taken up, what it did before is in it: it tells of the whole.
+    """
     release = means.deployment.release
     done = {step.step: step for step in journal.steps}
     failed = next((s for s in journal.steps if s.outcome is StepOutcome.FAILED), None)
     why = otherwise if failed is None else f"{failed.step.value} failed"
+    if past is not None and past.has_changed_target:
+        done = _with_earlier(done, past, means.deployment.now())
     now = means.deployment.now()
     return Record(
         environment=means.deployment.name,
@@ -294,6 +303,23 @@ def _record(
             "server_major": release.server_major,
         },
     )
+
+
+def _with_earlier(
+    done: Mapping[StepName, StepRecord], past: Past, now: dt.datetime
+) -> dict[StepName, StepRecord]:
+    """Return the steps of a deploy that was taken up after it had begun to apply."""
+    earlier = {step.step: step for step in past.steps if step.outcome is StepOutcome.PASSED}
+    if StepName.APPLY not in done and StepName.VERIFY in done:
+        told = ("an earlier start of this deploy did it, and was ended before it said so",)
+        killed = StepRecord(StepName.APPLY, StepOutcome.PASSED, None, now, 0.0, told)
+        earlier.setdefault(StepName.APPLY, killed)
+    both = {**earlier, **done}
+    # What the target was before anything was done to it is what a rollback leads back to.
+    before, looked = StepName.PREFLIGHT, both.get(StepName.PREFLIGHT)
+    if before in earlier and looked is not None:
+        both[before] = replace(looked, details=earlier[before].details)
+    return both
 
 
 def _why_not(name: StepName, why: str) -> str:

@@ -28,13 +28,15 @@ class Past:
     """What the journal of a deploy that did not come to its end holds.
 
     `begun` are the steps that began, `ended` those that came to an end, with what was noted of
-    each. `runs` are the application names of the processes that worked on the target.
+    each; of the preflight what it was before anything was done to the target. `runs` are the
+    application names of the processes that worked on the target, `steps` what to record of it.
     """
 
     begun: frozenset[StepName]
     ended: Mapping[StepName, StepOutcome]
     details: Mapping[StepName, Mapping[str, Any]]
     runs: tuple[str, ...]
+    steps: tuple[StepRecord, ...] = ()
 
     @property
     def has_changed_target(self) -> bool:
@@ -149,13 +151,35 @@ def _read_past(path: Path, identity: Mapping[str, Any]) -> Past | None:
     lines = lines[closed[-1] + 1 if closed else 0 :]
     if not lines:
         return None
-    ends = [line for line in lines if line["event"] == "end"]
+    ends = list(_ends_that_count(lines))
     return Past(
         begun=frozenset(StepName(line["step"]) for line in lines if line["event"] == "begin"),
         ended={StepName(line["step"]): StepOutcome(line["outcome"]) for line in ends},
         details={StepName(line["step"]): line["details"] for line in ends},
         runs=tuple(line["run"] for line in lines if line["event"] == "deploy"),
+        steps=tuple(map(_step_of, ends)),
     )
+
+
+def _step_of(end: Mapping[str, Any]) -> StepRecord:
+    return StepRecord(
+        step=StepName(end["step"]),
+        outcome=StepOutcome(end["outcome"]),
+        reason=end["reason"],
+        started=dt.datetime.fromisoformat(end["at"]) - dt.timedelta(seconds=end["seconds"]),
+        seconds=end["seconds"],
+        output=("an earlier start of this deploy did it",),
+        details=end["details"],
+    )
+
+
+def _ends_that_count(lines: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield where steps ended, but no preflight that saw a target to which something was done."""
+    has_begun = False
+    for line in lines:
+        has_begun |= line["event"] == "begin" and line["step"] == StepName.APPLY.value
+        if line["event"] == "end" and not (has_begun and line["step"] == StepName.PREFLIGHT.value):
+            yield line
 
 
 def _read_lines(path: Path) -> Sequence[Mapping[str, Any]]:

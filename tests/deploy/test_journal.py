@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gatekeeper.deploy.journal import FILE_NAME, Past, open_journal
-from gatekeeper.deploy.model import StepFailed, StepName, StepOutcome
+from gatekeeper.deploy.model import StepFailed, StepName, StepOutcome, StepRecord
 from gatekeeper.errors import ConfigError, Interrupted
 
+EARLIER = ("an earlier start of this deploy did it",)
 IDENTITY = {"environment": "staging", "tag": "v1.1.0"}
 
 
@@ -45,7 +47,9 @@ def test_what_began_and_what_ended_is_found(tmp_path):
             noted.details["sha256"] = "ab"
         journal.skip(StepName.MAINTENANCE_ON, "no window")
         journal.write("begin", step="apply")
-    assert past_of(tmp_path) == Past(
+    past = past_of(tmp_path)
+    assert past is not None
+    assert past == Past(
         begun=frozenset({StepName.BACKUP, StepName.APPLY}),
         ended={
             StepName.BACKUP: StepOutcome.PASSED,
@@ -53,7 +57,32 @@ def test_what_began_and_what_ended_is_found(tmp_path):
         },
         details={StepName.BACKUP: {"sha256": "ab"}, StepName.MAINTENANCE_ON: {}},
         runs=("first",),
+        steps=past.steps,
     )
+    backup, skipped = (replace(step, started=now(), seconds=0.0) for step in past.steps)
+    assert backup == StepRecord(
+        StepName.BACKUP, StepOutcome.PASSED, None, now(), 0.0, EARLIER, {"sha256": "ab"}
+    )
+    assert skipped == StepRecord(
+        StepName.MAINTENANCE_ON, StepOutcome.SKIPPED, "no window", now(), 0.0, EARLIER
+    )
+
+
+def test_what_the_target_was_is_known_from_before_the_upgrade(tmp_path):
+    """One that takes it up finds another target, or does not reach it."""
+    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
+        with journal.step(StepName.PREFLIGHT) as noted:
+            noted.details["revisions"] = ["a001"]
+        journal.write("begin", step="apply")
+    with open_journal(tmp_path, IDENTITY, "second", now) as (journal, _):
+        with journal.step(StepName.PREFLIGHT) as noted:
+            noted.details["revisions"] = ["a002"]
+        with pytest.raises(StepFailed), journal.step(StepName.PREFLIGHT):
+            raise StepFailed("another deploy works on the target")
+    past = past_of(tmp_path)
+    assert past is not None
+    assert past.details[StepName.PREFLIGHT] == {"revisions": ["a001"]}
+    assert past.ended[StepName.PREFLIGHT] is StepOutcome.PASSED
 
 
 def test_every_process_that_worked_on_it_is_known(tmp_path):

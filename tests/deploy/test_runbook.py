@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,16 +67,24 @@ class Site:
     def deploy(
         self, *options: str, record: str = "record", **variables: str
     ) -> subprocess.CompletedProcess[str]:
+        return self.run(*self.of_deploy(record), *options, **variables)
+
+    def of_deploy(self, record: str = "record") -> tuple[str, ...]:
         plan, folder = self.folder / "plan" / "plan.json", self.folder / record
         given = ("--environment", "staging", "--plan", str(plan), "--record", str(folder))
-        return self.run("deploy", *given, *options, **variables)
+        return ("deploy", *given)
 
     def roll_back(self) -> subprocess.CompletedProcess[str]:
         folder = str(self.folder / "record")
         return self.run("rollback", "--environment", "staging", "--record", folder)
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        started = self.start(*arguments, **variables)
+        output, errors = started.communicate()
+        return subprocess.CompletedProcess(started.args, started.returncode, output, errors)
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [sys.executable, "-m", "gatekeeper", *arguments],
             cwd=self.shop.root,
             env={
@@ -84,9 +93,9 @@ class Site:
                 "GATEKEEPER_TARGET_URL": url_of(self.target),
                 **variables,
             },
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
 
     def record(self, record: str = "record") -> Any:
@@ -379,6 +388,34 @@ def test_a_deploy_is_taken_back_by_its_record(
     hold_to_schema("record", taken)
     assert taken["outcome"] == "rolled-back"
     assert site.record()["outcome"] == "deployed"
+
+
+def test_a_deploy_that_was_taken_up_is_taken_back_by_its_record(
+    tmp_path: Path, server: Server, target: Database, clean_environment: dict[str, str]
+) -> None:
+    """The record is that of the whole, and not of what the last process did."""
+    begun, may_go = tmp_path / "begun", tmp_path / "may_go"
+    waits = f"touch {begun}; while ! test -e {may_go}; do sleep 0.1; done"
+    policy = environment_of(smoke_test=[waits])
+    site = make_site(tmp_path, server, target, clean_environment, policy=policy)
+    site.release()
+    started = site.start(*site.of_deploy())
+    while not begun.exists():
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.05)
+    started.terminate()
+    _, errors = started.communicate()
+    assert started.returncode == 130
+    assert "Start it again with the same `--record`" in errors
+    assert site.record()["outcome"] == "stopped"
+    may_go.touch()
+    ran = site.deploy()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    passed = [step for step, outcome in outcomes(site.record()).items() if outcome == "passed"]
+    assert passed == ["preflight", "backup", "restore-rehearsal", "apply", "verify", "smoke-test"]
+    ran = site.roll_back()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (site.version, site.columns) == (["a001"], ["id", "note"])
 
 
 def test_a_target_that_was_changed_since_is_not_taken_back(
