@@ -104,7 +104,9 @@ def deploy(
         ended = carry_out(means, journal, past)
         record = _record(means, journal, ended, past)
         journal.write("stopped" if ended.outcome is DeployOutcome.STOPPED else "closed")
-    _write_record(request.record, "record", record)
+    # What has upgraded the target goes on to tell how it is taken back.
+    if not (record.had_nothing_to_do and _has_record(request.record)):
+        _write_record(request.record, "record", record)
     for line in send_record(
         means.deployment.environment.notify, render_json(record), surroundings.environ
     ):
@@ -324,6 +326,14 @@ def _with_earlier(
 
 def _why_not(name: StepName, why: str) -> str:
     return "there was nothing to take back" if name is StepName.ROLLBACK else why
+
+
+def _has_record(folder: Path) -> bool:
+    """Whether the record of a deploy that can be taken back lies there."""
+    with contextlib.suppress(ConfigError):
+        read_past(folder / _RECORD)
+        return True
+    return False
 
 
 def _write_record(folder: Path, name: str, record: Record) -> None:

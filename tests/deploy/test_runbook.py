@@ -377,6 +377,9 @@ def test_a_deploy_is_taken_back_by_its_record(
     site = make_site(tmp_path, server, target, clean_environment)
     site.release()
     assert site.deploy().returncode == 0
+    again = site.deploy()
+    assert (again.returncode, site.record()["steps"][4]["outcome"]) == (0, "passed")
+    assert "There was nothing to do" in again.stdout
     shutil.rmtree(tmp_path / "plan")  # the record has its own copy
     execute(target, "UPDATE users SET note = 'written since' WHERE id = 3")
     for _ in ("once", "and once more"):
