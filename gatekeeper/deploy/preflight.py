@@ -382,13 +382,25 @@ def _of_catalog(deployment: Deployment, state: TargetState, home: str | None) ->
     if unlike:
         more = len(unlike) - _NAMES_SHOWN
         told = "; ".join(unlike[:_NAMES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        begins = words.listed(release.from_revisions) or "an empty database"
+        begins = words.listed(release.from_revisions) or "the base"
         yield Problem(
             f"the target is not what the release was rehearsed from ({begins}): {told}",
             _of_home(release.catalog_before, state, home)
+            or _of_base(release)
             or "Put into a revision what was changed by hand, or take it back. To deploy all the "
             "same: `differences: accepted` for this environment in the policy file.",
         )
+
+
+def _of_base(release: Release) -> str | None:
+    """Return what to do where a first release did not begin with nothing."""
+    if release.from_revisions:
+        return None
+    return (
+        "A first release begins with an empty database and what `project: {bootstrap: …}` of the "
+        "policy file makes there: run that on the target first, and take away what else is there. "
+        "To deploy all the same: `differences: accepted` for this environment in the policy file."
+    )
 
 
 def _of_home(expected: Mapping[str, str], state: TargetState, home: str | None) -> str | None:

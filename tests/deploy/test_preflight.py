@@ -597,6 +597,26 @@ WRONG = {
             ),
         ),
     ),
+    "a first release, and no base": Case(
+        ("DELETE FROM alembic_version",),
+        release={
+            "from_revisions": (),
+            "previous": None,
+            "catalog_before": {"schema public": "there", "schema meta": "there"},
+            "catalog_after": None,
+        },
+        base=BASE[:2],
+        problems=(
+            (
+                "the target is not what the release was rehearsed from (the base): `schema meta` "
+                "is missing",
+                "A first release begins with an empty database and what `project: {bootstrap: …}` "
+                "of the policy file makes there: run that on the target first, and take away what "
+                "else is there. To deploy all the same: `differences: accepted` for this "
+                "environment in the policy file.",
+            ),
+        ),
+    ),
     "bare names lead elsewhere": Case(
         by_superuser=(
             "CREATE SCHEMA app AUTHORIZATION $ROLE",
