@@ -6,12 +6,12 @@ import contextlib
 import datetime as dt
 import difflib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatekeeper.deploy.access import session_name
-from gatekeeper.deploy.journal import Journal, Past, open_journal
+from gatekeeper.deploy.journal import Journal, open_journal
 from gatekeeper.deploy.local import make_local_release
 from gatekeeper.deploy.model import (
     Deployment,
@@ -102,11 +102,11 @@ def deploy(
             _copy_plan(request.plan, request.record)
         begun(means.deployment)
         ended = carry_out(means, journal, past)
-        record = _record(means, journal, ended, past)
+        record = _record(means, journal, ended)
+        # What has upgraded the target goes on to tell how it is taken back.
+        if not (record.had_nothing_to_do and _has_record(request.record)):
+            _write_record(request.record, "record", record)
         journal.write("stopped" if ended.outcome is DeployOutcome.STOPPED else "closed")
-    # What has upgraded the target goes on to tell how it is taken back.
-    if not (record.had_nothing_to_do and _has_record(request.record)):
-        _write_record(request.record, "record", record)
     for line in send_record(
         means.deployment.environment.notify, render_json(record), surroundings.environ
     ):
@@ -125,11 +125,12 @@ def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
     means = _means(request, surroundings)
     run = session_name(means.deployment.target)
     identity = _identity(means.deployment)
-    with open_journal(request.record, identity, run, means.deployment.now) as (journal, _):
-        ended = carry_back(means, journal, past)
-        record = _record(means, journal, ended, None, "it is no part of a rollback")
-        journal.write("closed")
-    _write_record(request.record, "rollback", record)
+    opened = open_journal(request.record, identity, run, means.deployment.now, "rollback")
+    with opened as (journal, left):
+        ended = carry_back(means, journal, past, () if left is None else left.runs)
+        record = _record(means, journal, ended, "it is no part of a rollback")
+        _write_record(request.record, "rollback", record)
+        journal.write("closed" if ended.outcome is DeployOutcome.ROLLED_BACK else "stopped")
     if ended.signal is not None:
         raise ended.signal
     return record
@@ -272,7 +273,6 @@ def _record(
     means: Means,
     journal: Journal,
     ended: Ended,
-    past: Past | None,
     otherwise: str = "there was nothing to do",
 ) -> Record:
     """Return the record, in which every step of the runbook stands.
@@ -280,11 +280,9 @@ def _record(
     Where a deploy was taken up, what it did before is in it: it tells of the whole.
     """
     release = means.deployment.release
-    done = {step.step: step for step in journal.steps}
-    failed = next((s for s in journal.steps if s.outcome is StepOutcome.FAILED), None)
+    done = journal.all_steps()
+    failed = next((s for s in done.values() if s.outcome is StepOutcome.FAILED), None)
     why = otherwise if failed is None else f"{failed.step.value} failed"
-    if past is not None and past.has_changed_target:
-        done = _with_earlier(done, past, means.deployment.now())
     now = means.deployment.now()
     return Record(
         environment=means.deployment.name,
@@ -305,23 +303,6 @@ def _record(
             "server_major": release.server_major,
         },
     )
-
-
-def _with_earlier(
-    done: Mapping[StepName, StepRecord], past: Past, now: dt.datetime
-) -> dict[StepName, StepRecord]:
-    """Return the steps of a deploy that was taken up after it had begun to apply."""
-    earlier = {step.step: step for step in past.steps if step.outcome is StepOutcome.PASSED}
-    if StepName.APPLY not in done and StepName.VERIFY in done:
-        told = ("an earlier start of this deploy did it, and was ended before it said so",)
-        killed = StepRecord(StepName.APPLY, StepOutcome.PASSED, None, now, 0.0, told)
-        earlier.setdefault(StepName.APPLY, killed)
-    both = {**earlier, **done}
-    # What the target was before anything was done to it is what a rollback leads back to.
-    before, looked = StepName.PREFLIGHT, both.get(StepName.PREFLIGHT)
-    if before in earlier and looked is not None:
-        both[before] = replace(looked, details=earlier[before].details)
-    return both
 
 
 def _why_not(name: StepName, why: str) -> str:

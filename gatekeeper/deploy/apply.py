@@ -8,12 +8,16 @@ has written whether it was committed (manual, section 9.27.8).
 from __future__ import annotations
 
 import enum
+import functools
+import itertools
 import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from gatekeeper.deploy.access import session_name, version_tables_of
 from gatekeeper.deploy.model import (
@@ -201,7 +205,7 @@ class _Seen:
             self._deployment.tell(f"{step.direction.value} {step.revision}")
         if isinstance(what, Begun):
             self.running = (step, what)
-            self._pass_on(step, what, state="begun")
+            self._pass_on(step, what, state="begun", in_transaction=what.in_transaction)
             return
         if what.failed and self.running is not None and not self.running[1].in_transaction:
             what = replace(what, transaction=None)  # of a broken connection no driver tells
@@ -215,6 +219,7 @@ class _Seen:
             what,
             state="failed" if what.failed else "ended",
             in_transaction=what.transaction is not None,
+            transaction=self.transactions.get(what.transaction or 0),
             seconds=round(what.seconds, 6),
             rows=what.rows,
         )
@@ -251,6 +256,68 @@ class _Seen:
         step, begun = self.running or (None, None)
         if step is not None and begun is not None:
             yield _Ran(step, begun, False if begun.in_transaction else None)
+
+
+# --- What a process that was killed has left -----------------------------------------
+
+
+@dataclass(frozen=True)
+class Loose:
+    """A statement of a killed process that the target's version does not count as done.
+
+    It was committed, or may have been. `is_in_catalog` says that a comparison would show it.
+    """
+
+    told: str
+    is_in_catalog: bool
+
+
+def find_loose(
+    deployment: Deployment,
+    revisions: Sequence[Revision],
+    versions: frozenset[str],
+    statements: Sequence[Mapping[str, Any]],
+) -> tuple[Loose, ...]:
+    """Return what is there of revisions that the version table does not count as done.
+
+    `statements` are those that `told` got of a run, up to where its process was killed; its
+    sessions have ended.
+    """
+    reached = _reached(versions, revisions)
+    with look_at(deployment.target) as connection:
+        fates = list(_fates_of(statements, connection))
+    return tuple(
+        Loose(ran.told, ran.word in _IN_CATALOG)
+        for ran in fates
+        if ran.word not in _READING
+        and ran.is_committed is not False
+        and (ran.step.revision in reached) is not (ran.step.direction is Direction.UPGRADE)
+    )
+
+
+def _fates_of(statements: Sequence[Mapping[str, Any]], connection: Connection) -> Iterator[_Ran]:
+    """Yield the statements of steps, each with what became of it."""
+    for each, following in itertools.zip_longest(statements, statements[1:]):
+        if each["revision"] is None or (each["state"] == "begun" and following is not None):
+            continue
+        step = RequestedStep(each["revision"], Direction(each["direction"]))
+        begun = Begun(each["sql"], each["path"], each["line"], each["in_transaction"])
+        is_committed: bool | None
+        if each["in_transaction"]:
+            number = each.get("transaction")
+            is_committed = False if number is None else _is_committed(connection, number)
+        elif each["state"] == "failed" and following is not None:
+            is_committed = None if "concurrently" in each["sql"].lower() else False
+        else:
+            is_committed = True if each["state"] == "ended" else None
+        yield _Ran(step, begun, is_committed)
+
+
+def _is_committed(connection: Connection, number: str) -> bool | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_STATUS, (number,))
+        ((status,),) = cursor.fetchall()
+    return None if status is None else bool(status == "committed")
 
 
 # --- The work ------------------------------------------------------------------------
@@ -456,14 +523,8 @@ class _Work:
         return _Found(left, now.versions, differences, committed, in_doubt, is_at_revision)
 
     def _fates(self) -> Sequence[_Ran]:
-        with look_at(self.deployment.target) as connection, connection.cursor() as cursor:
-
-            def is_committed(number: str) -> bool | None:
-                cursor.execute(_STATUS, (number,))
-                ((status,),) = cursor.fetchall()
-                return None if status is None else bool(status == "committed")
-
-            return tuple(self.seen.fates(is_committed))
+        with look_at(self.deployment.target) as connection:
+            return tuple(self.seen.fates(functools.partial(_is_committed, connection)))
 
     def _loose(self, ran: Sequence[_Ran], versions: frozenset[str]) -> tuple[_Ran, ...]:
         """Return what is there of steps that the version table does not count as done."""

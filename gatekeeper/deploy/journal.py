@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import json
 import os
 import time
@@ -27,27 +28,32 @@ FILE_NAME = "journal.jsonl"
 class Past:
     """What the journal of a deploy that did not come to its end holds.
 
-    `begun` are the steps that began, `ended` those that came to an end, with what was noted of
-    each; of the preflight what it was before anything was done to the target. `runs` are the
-    application names of the processes that worked on the target, `steps` what to record of it.
+    `begun` are the steps that began, with what was told of each beginning; `ended` are the
+    records of those that came to an end, of the preflight that which was before anything was
+    done to the target; `cut_off` is what began and did not end since.
+    `statements` are those of the last apply or rollback. `runs` are the application names of
+    the processes that worked on the target. `is_in_maintenance` says that maintenance was
+    switched on and is not known to be off again.
     """
 
-    begun: frozenset[StepName]
-    ended: Mapping[StepName, StepOutcome]
-    details: Mapping[StepName, Mapping[str, Any]]
-    runs: tuple[str, ...]
-    steps: tuple[StepRecord, ...] = ()
+    begun: Mapping[StepName, Mapping[str, Any]]
+    ended: Mapping[StepName, StepRecord]
+    cut_off: frozenset[StepName] = frozenset()
+    statements: tuple[Mapping[str, Any], ...] = ()
+    runs: tuple[str, ...] = ()
+    is_in_maintenance: bool = False
 
     @property
     def has_changed_target(self) -> bool:
         """Whether something may have been done to the target."""
         return StepName.APPLY in self.begun
 
-    @property
-    def is_in_maintenance(self) -> bool:
-        """Whether maintenance was switched on and is not known to be off again."""
-        off = self.ended.get(StepName.MAINTENANCE_OFF)
-        return StepName.MAINTENANCE_ON in self.begun and off is not StepOutcome.PASSED
+    def has_passed(self, name: StepName) -> bool:
+        return name in self.ended and self.ended[name].outcome is StepOutcome.PASSED
+
+    def details(self, name: StepName) -> Mapping[str, Any]:
+        """Return what was noted of a step at its end."""
+        return self.ended[name].details if name in self.ended else {}
 
 
 @dataclass
@@ -62,16 +68,38 @@ class Noted:
 
 
 class Journal:
-    """The journal of one deploy; `steps` are what this process has done of it."""
+    """The journal of one deploy; `steps` are what this process has done of it.
+
+    `earlier` are the steps of a killed process that this one goes on from. The file is held as
+    long as it is open, and by the kernel: nobody else works on the same record meanwhile.
+    """
 
     def __init__(self, path: Path, now: Callable[[], dt.datetime]) -> None:
         self.steps: list[StepRecord] = []
+        self.earlier: Mapping[StepName, StepRecord] = {}
         self._now = now
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise ConfigError(
+                "another process works on the deploy of this record",
+                where=str(path.parent),
+                fix="Wait for its end, or give `--record` another folder.",
+            ) from error
         os.write(self._descriptor, b"\n")  # ends a line that a kill cut off
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    def all_steps(self) -> Mapping[StepName, StepRecord]:
+        """Return what became of the steps; what was skipped now was maybe done earlier."""
+        found = dict(self.earlier)
+        for step in self.steps:
+            if step.outcome is not StepOutcome.SKIPPED or step.step not in found:
+                found[step.step] = step
+        return found
 
     def write(self, event: str, **values: Any) -> None:
         """Put one line on the disk."""
@@ -113,32 +141,41 @@ class Journal:
             step=record.step.value,
             outcome=record.outcome.value,
             reason=record.reason,
+            started=record.started.isoformat(),
             seconds=round(record.seconds, 3),
+            output=record.output,
             details=record.details,
         )
 
 
 @contextlib.contextmanager
 def open_journal(
-    folder: Path, identity: Mapping[str, Any], run: str, now: Callable[[], dt.datetime]
+    folder: Path,
+    identity: Mapping[str, Any],
+    run: str,
+    now: Callable[[], dt.datetime],
+    command: str = "deploy",
 ) -> Iterator[tuple[Journal, Past | None]]:
     """Yield the journal of a deploy, and what it holds of the same one, if that is still open.
 
     `identity` tells deploys apart; `run` is the application name of this process on the target.
-    An event `closed` ends a deploy that need not be taken up.
+    An event `closed` ends a deploy that need not be taken up. `command` is `deploy`, or
+    `rollback` of what was deployed.
     """
     path = folder / FILE_NAME
-    past = _read_past(path, identity) if path.exists() else None
     with contextlib.closing(Journal(path, now)) as journal:
-        journal.write("deploy", run=run, **identity)
+        past = _read_past(path, identity, command)
+        journal.write("deploy", run=run, command=command, **identity)
         yield journal, past
 
 
-def _read_past(path: Path, identity: Mapping[str, Any]) -> Past | None:
+def _read_past(path: Path, identity: Mapping[str, Any], command: str) -> Past | None:
     """Return what is still open of a deploy, None where it came to an end of its own."""
     lines = _read_lines(path)
     deploys = [line for line in lines if line["event"] == "deploy"]
-    first = deploys[0] if deploys else {}
+    if not deploys:
+        return None
+    first = deploys[0]
     other = next((key for key, value in identity.items() if first.get(key) != value), None)
     if other is not None:
         raise ConfigError(
@@ -151,25 +188,57 @@ def _read_past(path: Path, identity: Mapping[str, Any]) -> Past | None:
     lines = lines[closed[-1] + 1 if closed else 0 :]
     if not lines:
         return None
-    ends = list(_ends_that_count(lines))
+    ends = [line for line in lines if line["event"] in ("deploy", "stopped")]
+    if command == "deploy" and ends and ends[-1].get("command") == "rollback":
+        raise ConfigError(
+            "the deploy of this record is being taken back, and the process that did so was killed",
+            where=str(path.parent),
+            fix="Let `gatekeeper rollback` with the same `--record` go on with it first.",
+        )
+    steps = [line for line in lines if line["event"] in ("begin", "end")]
+    last = {StepName(line["step"]): line["event"] for line in steps}
+    begun = {StepName(line["step"]): line for line in steps if line["event"] == "begin"}
+    changes = [n for n, line in enumerate(lines) if _begins_change(line)]
     return Past(
-        begun=frozenset(StepName(line["step"]) for line in lines if line["event"] == "begin"),
-        ended={StepName(line["step"]): StepOutcome(line["outcome"]) for line in ends},
-        details={StepName(line["step"]): line["details"] for line in ends},
+        begun=begun,
+        ended={StepName(line["step"]): read_step(line) for line in _ends_that_count(steps)},
+        cut_off=frozenset(name for name, event in last.items() if event == "begin"),
+        statements=tuple(
+            line for line in lines[changes[-1] if changes else 0 :] if line["event"] == "statement"
+        ),
         runs=tuple(line["run"] for line in lines if line["event"] == "deploy"),
-        steps=tuple(map(_step_of, ends)),
+        is_in_maintenance=_is_in_maintenance(steps),
     )
 
 
-def _step_of(end: Mapping[str, Any]) -> StepRecord:
+def _begins_change(line: Mapping[str, Any]) -> bool:
+    return line["event"] == "begin" and line["step"] in (
+        StepName.APPLY.value,
+        StepName.ROLLBACK.value,
+    )
+
+
+def _is_in_maintenance(steps: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether maintenance, once somebody began to switch it on, was not switched off."""
+    is_on = False
+    for line in steps:
+        if line["step"] == StepName.MAINTENANCE_ON.value and line["event"] == "begin":
+            is_on = True
+        elif line["step"] == StepName.MAINTENANCE_OFF.value and line["event"] == "end":
+            is_on = is_on and line["outcome"] != StepOutcome.PASSED.value
+    return is_on
+
+
+def read_step(line: Mapping[str, Any]) -> StepRecord:
+    """Return what became of a step, as the journal and record.json tell it."""
     return StepRecord(
-        step=StepName(end["step"]),
-        outcome=StepOutcome(end["outcome"]),
-        reason=end["reason"],
-        started=dt.datetime.fromisoformat(end["at"]) - dt.timedelta(seconds=end["seconds"]),
-        seconds=end["seconds"],
-        output=("an earlier start of this deploy did it",),
-        details=end["details"],
+        StepName(line["step"]),
+        StepOutcome(line["outcome"]),
+        line["reason"],
+        dt.datetime.fromisoformat(line["started"]),
+        line["seconds"],
+        tuple(line["output"]),
+        line["details"],
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper import __version__
-from gatekeeper.deploy.journal import Past
+from gatekeeper.deploy.journal import Past, read_step
 from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome, StepRecord
 from gatekeeper.deploy.verify import render_tables
 from gatekeeper.errors import ConfigError
@@ -114,10 +114,8 @@ def read_past(path: Path) -> Past:
         data = json.loads(path.read_text(encoding="utf-8"))
         steps = {StepName(step["step"]): step for step in data["steps"]}
         past = Past(
-            begun=frozenset(n for n, step in steps.items() if step["outcome"] != "skipped"),
-            ended={name: StepOutcome(step["outcome"]) for name, step in steps.items()},
-            details={name: step["details"] for name, step in steps.items()},
-            runs=(),
+            begun={n: step for n, step in steps.items() if step["outcome"] != "skipped"},
+            ended={name: read_step(step) for name, step in steps.items()},
         )
         outcome = DeployOutcome(data["outcome"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,7 +1,8 @@
 """The runbook on one page: the order of the steps, and what follows from a failure.
 
-Until apply begins nothing is done to the target, and a deploy that was killed begins anew.
-From then on the journal tells how far it came, and the target itself what state it is in.
+Until apply begins nothing is done to the target, and a deploy that was killed begins anew; so it
+does where nothing is there of what apply had begun. Otherwise the journal tells how far it came,
+and the target itself what state it is in: it is taken up from there, or a person is asked.
 """
 
 from __future__ import annotations
@@ -10,12 +11,19 @@ import contextlib
 import enum
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gatekeeper.deploy.access import open_access, version_tables_of
-from gatekeeper.deploy.apply import ApplyFailed, Left, apply_downgrade, apply_upgrade
+from gatekeeper.deploy.apply import (
+    ApplyFailed,
+    Left,
+    Loose,
+    apply_downgrade,
+    apply_upgrade,
+    find_loose,
+)
 from gatekeeper.deploy.backup import make_backup
 from gatekeeper.deploy.journal import Journal, Noted, Past
 from gatekeeper.deploy.maintenance import switch_off, switch_on
@@ -27,7 +35,6 @@ from gatekeeper.deploy.model import (
     Proof,
     StepFailed,
     StepName,
-    StepOutcome,
     TargetState,
 )
 from gatekeeper.deploy.preflight import Problem, examine_release, examine_target
@@ -88,10 +95,11 @@ class Ended:
 class Position(enum.Enum):
     """Where the target stands when a deploy begins, or is taken up again."""
 
-    AT_START = enum.auto()  # nothing was done to it
-    NOT_YET_CHANGED = enum.auto()  # apply had begun; of that nothing is there
+    AT_START = enum.auto()  # nothing was done to it, or nothing of that is there
+    ON_THE_WAY = enum.auto()  # some revisions are there, and nothing of the next one
     UPGRADED = enum.auto()
-    BETWEEN = enum.auto()
+    ON_THE_WAY_BACK = enum.auto()
+    IN_PART = enum.auto()  # of some revision a part is there
     ARRIVED = enum.auto()  # before anything was done
 
 
@@ -101,21 +109,25 @@ def carry_out(means: Means, journal: Journal, past: Past | None) -> Ended:
         run = _Run(means, journal, past, stack)
         try:
             position = run.look()
-            if position is Position.ARRIVED:
-                return Ended(DeployOutcome.DEPLOYED)
             if position is Position.AT_START:
                 run.prepare()
         except GatekeeperError as error:
             return run.leave_maintenance(run.not_begun(error))
+        if position is Position.ARRIVED:
+            return run.leave_maintenance(Ended(DeployOutcome.DEPLOYED))
         return run.leave_maintenance(run.change(position))
 
 
-def carry_back(means: Means, journal: Journal, past: Past) -> Ended:
-    """Take a target back to what it was before the deploy that `past` tells of."""
+def carry_back(means: Means, journal: Journal, past: Past, left_by: Collection[str]) -> Ended:
+    """Take a target back to what it was before the deploy that `past` tells of.
+
+    `left_by` are the application names of killed processes that were about to do so.
+    """
     with contextlib.ExitStack() as stack:
         run = _Run(means, journal, past, stack)
+        run.left_by = tuple(left_by)
         try:
-            if run.require_deployed() is Position.NOT_YET_CHANGED:
+            if run.require_deployed() is Position.AT_START:
                 return run.leave_maintenance(Ended(DeployOutcome.ROLLED_BACK))
             # The application that runs now does not fit what the target goes back to.
             run.enter_maintenance(None)
@@ -127,7 +139,9 @@ def carry_back(means: Means, journal: Journal, past: Past) -> Ended:
 class _Run:
     """One process that carries a release out, with what it has learned on its way.
 
-    `before` is what the target held before anything was done to it.
+    `before` is what the target held before anything was done to it, None where that is not
+    known any more; `found` is what it held when this process looked. `past` is what a killed
+    process has done that this one goes on from.
     """
 
     def __init__(
@@ -139,10 +153,17 @@ class _Run:
         self.past = past if past is not None and past.has_changed_target else None
         self.stack = stack
         self.is_in_maintenance = past is not None and past.is_in_maintenance
+        self.is_switched_on = (
+            past is not None
+            and past.is_in_maintenance
+            and StepName.MAINTENANCE_ON not in past.cut_off
+        )
         self.left_by = () if past is None else past.runs
         self.hold: Hold | None = None
         self.stage: Stage | None = None
         self.before: TargetState | None = None
+        self.found: TargetState | None = None
+        self.loose: tuple[Loose, ...] = ()
         self.backup: Backup | None = None
         self.proof: Proof | None = None
         self.transaction: int | None = None
@@ -154,21 +175,28 @@ class _Run:
     def look(self) -> Position:
         """Find out where the target stands; what speaks against the deploy is raised at once."""
         deployment, release = self.deployment, self.deployment.release
+        if self.past is not None:
+            self.journal.earlier = self.past.ended
         with self.step(StepName.PREFLIGHT) as noted:
+            if self.past is not None:
+                # What it was before anything was done to it is what a rollback leads back to.
+                noted.details.update(self.told_before())
             self.hold = self.stack.enter_context(hold_target(deployment.target))
-            for name in self.left_by:
-                end_backends(deployment.target, name)
+            self.end_left()
             problems = examine_release(deployment, self.means.changes)
             try:
                 self.open_stage()
-                state = self.read()
+                state = self.found = self.read()
             except GatekeeperError:
                 _refuse(problems, noted)  # a wrong checkout explains it better
                 raise
-            noted.details.update(_told(state))
             if self.past is not None:
                 _refuse(problems, noted)
-                return self.position_of(state, noted)
+                position = self.position_of(self.past, state, noted)
+                if position is not Position.AT_START:
+                    return position
+                self.past, self.journal.earlier = None, {}
+            noted.details.update(_told(state))
             self.before = state
             if state.versions == frozenset(release.to_revisions):
                 _refuse(problems, noted)
@@ -179,20 +207,40 @@ class _Run:
             _refuse((*problems, *of_target), noted)
         return Position.AT_START
 
-    def position_of(self, state: TargetState, noted: Noted) -> Position:
-        """Return where the target stands since the process that began to apply ended."""
-        assert self.past is not None
-        before = self.past.details[StepName.PREFLIGHT]
-        if state.versions == frozenset(self.deployment.release.to_revisions):
+    def position_of(self, past: Past, state: TargetState, noted: Noted) -> Position:
+        """Return where the target stands since the process that had begun to change it ended."""
+        before = past.details(StepName.PREFLIGHT)
+        revisions, release = self.means.revisions(), self.deployment.release
+        self.loose = find_loose(self.deployment, revisions, state.versions, past.statements)
+        self.backup = _backup_of(past)
+        # What it was is told in the beginning; from then on maintenance kept users out.
+        was_current = past.begun[StepName.APPLY].get("is_backup_current", False)
+        self.is_backup_current = was_current and self.is_switched_on
+        is_as_before = _is_as(state, before) and all(each.is_in_catalog for each in self.loose)
+        known = {revision.revision for revision in revisions} | set(release.from_revisions)
+        if StepName.ROLLBACK in past.cut_off and (is_as_before or not self.loose):
+            noted.say("taken up again: the target is on its way back")
+            return Position.ON_THE_WAY_BACK
+        if is_as_before:
+            noted.say("begun anew: the target is as before, nothing is there of what was begun")
+            return Position.AT_START
+        if self.loose or not state.versions <= known:
+            noted.say("taken up again: the target is neither as before nor upgraded")
+            return Position.IN_PART
+        if state.versions == frozenset(release.to_revisions):
             noted.say("taken up again: the target is upgraded")
             return Position.UPGRADED
-        self.backup = _backup_of(self.past)
-        if _is_as(state, before):
-            noted.say("taken up again: the target is as before")
-            self.before = state
-            return Position.NOT_YET_CHANGED
-        noted.say("taken up again: the target is neither as before nor upgraded")
-        return Position.BETWEEN
+        if sorted(state.versions) == before["revisions"] or StepName.ROLLBACK in past.begun:
+            noted.say("taken up again: the target is neither as before nor upgraded")
+            return Position.IN_PART
+        noted.say(f"taken up again: the target is at {_named(state.versions)}")
+        return Position.ON_THE_WAY
+
+    def end_left(self) -> None:
+        """End the sessions of killed processes: ours, and those of the project's code."""
+        for name in self.left_by:
+            for session in (name, name.removesuffix("_work")):
+                end_backends(self.deployment.target, session)
 
     def prepare(self) -> None:
         """Make the backup, rehearse on it, and keep users out where that is needed."""
@@ -224,12 +272,15 @@ class _Run:
                     obstacle=self.proof.obstacle,
                     catalog_after=dict(self.proof.after.catalog.fingerprints),
                 )
-        is_needed = bool(deployment.release.window)
-        self.enter_maintenance(None if is_needed else "the plan needs no maintenance window")
+        self.enter_maintenance(self.why_no_window())
+
+    def why_no_window(self) -> str | None:
+        is_needed = bool(self.deployment.release.window)
+        return None if is_needed else "the plan needs no maintenance window"
 
     def enter_maintenance(self, not_needed: str | None) -> None:
         """Keep users out, unless there is a reason why that is not needed."""
-        if self.is_in_maintenance:
+        if self.is_switched_on:
             self.journal.skip(StepName.MAINTENANCE_ON, "it was on already")
         elif not_needed is not None:
             self.journal.skip(StepName.MAINTENANCE_ON, not_needed)
@@ -248,21 +299,30 @@ class _Run:
         """Return how a deploy ends that did nothing to the target, this time at least."""
         if self.past is not None:
             return Ended(DeployOutcome.STOPPED, f"{error.sentence}. {_AGAIN}", _signal(error))
+        if self.is_in_maintenance and self.hold is None:
+            return Ended(DeployOutcome.STOPPED, f"{error.sentence}. {_AGAIN}", _signal(error))
         return Ended(DeployOutcome.REFUSED, error.fix, _signal(error))
 
     # --- What changes the target -----------------------------------------------------
 
     def change(self, position: Position) -> Ended:
         """Apply the release and look at what came of it."""
-        if position is Position.BETWEEN:
-            return Ended(
-                DeployOutcome.STOPPED,
-                "A deploy was killed while it applied this release, and left the target neither "
-                "as before nor upgraded: `gatekeeper status` tells its revision. Finish or take "
-                "back by hand what the journal shows, then deploy with a new `--record`.",
-            )
         try:
-            if position is not Position.UPGRADED:
+            return self._change(position)
+        except GatekeeperError as error:  # of what is looked at after a failure
+            return Ended(DeployOutcome.STOPPED, f"{error.sentence}. {_AGAIN}", _signal(error))
+
+    def _change(self, position: Position) -> Ended:
+        if position is Position.IN_PART:
+            return self.left_in_part()
+        if position is Position.ON_THE_WAY_BACK:
+            return self.go_on_back()
+        if position is Position.ON_THE_WAY:
+            self.enter_maintenance(self.why_no_window())
+        try:
+            if position is Position.UPGRADED:
+                self.take_up_applied()
+            else:
                 self.apply()
             self.verify()
             self.try_out()
@@ -278,20 +338,36 @@ class _Run:
             return self.take_back(error)
         return Ended(DeployOutcome.DEPLOYED)
 
+    def left_in_part(self) -> Ended:
+        """Say what a killed process has left that neither goes on nor back by itself."""
+        assert self.found is not None
+        differing = _differing(self.found, self.told_before())
+        told = [f"it stands at {_named(self.found.versions)}"]
+        if self.loose:
+            named = ", ".join(each.told for each in self.loose)
+            told.append(f"this was committed of a revision that is not there, or may be: {named}")
+        if differing:
+            told.append(f"since the deploy began it differs in: {', '.join(differing)}")
+        return Ended(
+            DeployOutcome.STOPPED,
+            f"The deploy was killed and left the target neither as before nor upgraded: "
+            f"{'; '.join(told)}. Finish or take back by hand what is there in part, then deploy "
+            f"with a new `--record`. {self.backup_told()}",
+        )
+
     def apply(self) -> None:
-        assert self.before is not None
+        assert self.found is not None
         assert self.hold is not None
         self.hold.assure()
-        # Where nobody could write since the backup, a restore loses nothing.
-        self.is_backup_current = (
-            self.is_in_maintenance
-            and self.transaction is not None
-            and self.transaction == next_transaction(self.deployment.target)
-        )
-        with self.step(StepName.APPLY) as noted:
+        if self.transaction is not None:
+            # Where nobody could write since the backup, a restore loses nothing.
+            self.is_backup_current = self.is_in_maintenance and (
+                self.transaction == next_transaction(self.deployment.target)
+            )
+        with self.step(StepName.APPLY, is_backup_current=self.is_backup_current) as noted:
             try:
                 applied = apply_upgrade(
-                    self.deployment, self.access, self.means.revisions(), self.before, self.note
+                    self.deployment, self.access, self.means.revisions(), self.found, self.note
                 )
             except ApplyFailed as error:
                 if error.left is not Left.APPLIED or error.signal is not None:
@@ -304,6 +380,13 @@ class _Run:
             # Users wrote until they were kept out. What is there then the upgrade has put there.
             is_quiet = self.is_in_maintenance
             self.new_values = self.read_new() if is_quiet else self.proof.new_values
+
+    def take_up_applied(self) -> None:
+        """Note that a process which was killed has applied all, where it could not do so itself."""
+        assert self.past is not None
+        if not self.past.has_passed(StepName.APPLY):
+            with self.step(StepName.APPLY, is_backup_current=self.is_backup_current) as noted:
+                noted.say("the process that was killed has applied all of it")
 
     def verify(self) -> None:
         with self.step(StepName.VERIFY) as noted:
@@ -329,16 +412,17 @@ class _Run:
     def require_deployed(self) -> Position:
         """Hold the target against what a deploy has left, before it is taken back."""
         assert self.past is not None
-        after = self.past.details.get(StepName.VERIFY, {})
-        rehearsed = self.past.details.get(StepName.RESTORE_REHEARSAL, {})
+        after = self.past.details(StepName.VERIFY)
+        rehearsed = self.past.details(StepName.RESTORE_REHEARSAL)
         with self.step(StepName.PREFLIGHT) as noted:
             self.hold = self.stack.enter_context(hold_target(self.deployment.target))
+            self.end_left()
             self.open_stage()
             state = self.read()
             noted.details.update(_told(state))
             if _is_as(state, self.told_before()):
                 noted.say("the target is as before the deploy already")
-                return Position.NOT_YET_CHANGED
+                return Position.AT_START
             if state.versions != frozenset(self.deployment.release.to_revisions):
                 raise StepFailed(
                     f"the target is at {_named(state.versions)}, and the deploy left it at "
@@ -369,15 +453,23 @@ class _Run:
             return Ended(DeployOutcome.STOPPED, f"{error.sentence}. Not taken back: {why}.")
         return self.go(way, why, error)
 
+    def go_on_back(self) -> Ended:
+        """Go on with the way back that a killed process had begun."""
+        assert self.past is not None
+        way = OnFailure(self.past.begun[StepName.ROLLBACK]["way"])
+        return self.go(way, "the process that had begun it was killed", None)
+
     def go(self, way: OnFailure, why: str, error: GatekeeperError | None) -> Ended:
         """Go the way back; `error` is what made it necessary."""
         told = "" if error is None else f"{error.sentence}. "
         try:
             with self.step(StepName.ROLLBACK, way=way.value) as noted:
                 noted.say(f"by {way.value}: {why}")
-                if way is OnFailure.DOWNGRADE:
+                done_to = self.read()
+                if self.is_back(done_to):
+                    noted.say("the target is as before already")
+                elif way is OnFailure.DOWNGRADE:
                     revisions = self.means.revisions()
-                    done_to = self.read()
                     taken = apply_downgrade(
                         self.deployment, self.access, revisions, done_to, self.note
                     )
@@ -407,6 +499,8 @@ class _Run:
         if wanted is OnFailure.RESTORE:
             return (wanted, "the policy says so") if has_dump else (None, "there is no backup")
         obstacle = "it was not rehearsed" if self.proof is None else self.proof.obstacle
+        if self.proof is None and self.past is not None:
+            obstacle = "what was written since its rehearsal is not known any more"
         if isinstance(error, ApplyFailed):
             obstacle = "the upgrade is applied in part"
         if obstacle is None:
@@ -439,12 +533,14 @@ class _Run:
     def prove_back(self) -> None:
         """Hold the target against what it was before the deploy."""
         state = self.read()
-        before = _told(self.before) if self.before is not None else self.told_before()
-        if not _is_as(state, before):
+        if not self.is_back(state):
             raise StepFailed(
                 "the target is not as it was before the deploy: "
-                + ", ".join(_differing(state, before)),
+                + ", ".join(_differing(state, self.told_before())),
             )
+
+    def is_back(self, state: TargetState) -> bool:
+        return _is_as(state, self.told_before())
 
     # --- What all of them need -------------------------------------------------------
 
@@ -477,9 +573,11 @@ class _Run:
         return open_access(self.deployment, self.stage)
 
     def told_before(self) -> Mapping[str, Any]:
-        """Return what the target was when the killed process looked at it."""
+        """Return what the target was before the deploy, also where a killed process saw that."""
+        if self.before is not None:
+            return _told(self.before)
         assert self.past is not None
-        return self.past.details[StepName.PREFLIGHT]
+        return self.past.details(StepName.PREFLIGHT)
 
     def backup_told(self) -> str:
         if self.backup is None or self.backup.path is None:
@@ -491,9 +589,18 @@ class _Run:
         if not self.is_in_maintenance:
             self.journal.skip(StepName.MAINTENANCE_OFF, "it was not switched on")
             return ended
+        if self.hold is None:
+            self.journal.skip(StepName.MAINTENANCE_OFF, "the target is not held by this deploy")
+            told = "" if ended.next is None else f" {ended.next}"
+            return replace(ended, next=f"Maintenance is still on.{told}")
         try:
             with self.step(StepName.MAINTENANCE_OFF) as noted:
-                noted.say(*switch_off(self.deployment))
+                try:
+                    noted.say(*switch_off(self.deployment))
+                except Interrupted as error:  # further signals are not heard
+                    noted.say(f"{error.what}; begun again")
+                    ended = replace(ended, signal=error)
+                    noted.say(*switch_off(self.deployment))
         except GatekeeperError as error:
             told = "" if ended.next is None else f" {ended.next}"
             return Ended(
@@ -507,9 +614,9 @@ class _Run:
 
 def _backup_of(past: Past) -> Backup | None:
     """Return the backup that the killed process made before it began to apply."""
-    if past.ended.get(StepName.BACKUP) is not StepOutcome.PASSED:
+    if not past.has_passed(StepName.BACKUP):
         return None
-    told = past.details[StepName.BACKUP]
+    told = past.details(StepName.BACKUP)
     path = None if told["path"] is None else Path(told["path"])
     return Backup(path, told["size_bytes"], told["sha256"], None)
 

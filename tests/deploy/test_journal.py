@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from gatekeeper.deploy.journal import FILE_NAME, Past, open_journal
 from gatekeeper.deploy.model import StepFailed, StepName, StepOutcome, StepRecord
 from gatekeeper.errors import ConfigError, Interrupted
 
-EARLIER = ("an earlier start of this deploy did it",)
 IDENTITY = {"environment": "staging", "tag": "v1.1.0"}
 
 
@@ -45,27 +43,40 @@ def test_what_began_and_what_ended_is_found(tmp_path):
     with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
         with journal.step(StepName.BACKUP) as noted:
             noted.details["sha256"] = "ab"
+            noted.say("200 tables")
         journal.skip(StepName.MAINTENANCE_ON, "no window")
         journal.write("begin", step="apply")
     past = past_of(tmp_path)
     assert past is not None
-    assert past == Past(
-        begun=frozenset({StepName.BACKUP, StepName.APPLY}),
-        ended={
-            StepName.BACKUP: StepOutcome.PASSED,
-            StepName.MAINTENANCE_ON: StepOutcome.SKIPPED,
-        },
-        details={StepName.BACKUP: {"sha256": "ab"}, StepName.MAINTENANCE_ON: {}},
-        runs=("first",),
-        steps=past.steps,
-    )
-    backup, skipped = (replace(step, started=now(), seconds=0.0) for step in past.steps)
-    assert backup == StepRecord(
-        StepName.BACKUP, StepOutcome.PASSED, None, now(), 0.0, EARLIER, {"sha256": "ab"}
-    )
-    assert skipped == StepRecord(
-        StepName.MAINTENANCE_ON, StepOutcome.SKIPPED, "no window", now(), 0.0, EARLIER
-    )
+    assert set(past.begun) == {StepName.BACKUP, StepName.APPLY}
+    assert past.cut_off == {StepName.APPLY}
+    assert past.ended == {
+        StepName.BACKUP: StepRecord(
+            StepName.BACKUP,
+            StepOutcome.PASSED,
+            None,
+            now(),
+            pytest.approx(0, abs=1),
+            ("200 tables",),
+            {"sha256": "ab"},
+        ),
+        StepName.MAINTENANCE_ON: StepRecord(
+            StepName.MAINTENANCE_ON, StepOutcome.SKIPPED, "no window", now(), 0.0
+        ),
+    }
+    assert past.details(StepName.BACKUP) == {"sha256": "ab"}
+    assert past.details(StepName.APPLY) == {}
+    assert past.runs == ("first",)
+
+
+def test_the_statements_are_those_of_the_last_change(tmp_path):
+    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
+        for step in ("apply", "rollback"):
+            journal.write("begin", step=step)
+            journal.write("statement", sql=f"SELECT '{step}'")
+    past = past_of(tmp_path)
+    assert past is not None
+    assert [each["sql"] for each in past.statements] == ["SELECT 'rollback'"]
 
 
 def test_what_the_target_was_is_known_from_before_the_upgrade(tmp_path):
@@ -81,8 +92,8 @@ def test_what_the_target_was_is_known_from_before_the_upgrade(tmp_path):
             raise StepFailed("another deploy works on the target")
     past = past_of(tmp_path)
     assert past is not None
-    assert past.details[StepName.PREFLIGHT] == {"revisions": ["a001"]}
-    assert past.ended[StepName.PREFLIGHT] is StepOutcome.PASSED
+    assert past.details(StepName.PREFLIGHT) == {"revisions": ["a001"]}
+    assert past.has_passed(StepName.PREFLIGHT)
 
 
 def test_every_process_that_worked_on_it_is_known(tmp_path):
@@ -112,12 +123,25 @@ def test_a_deploy_that_is_closed_need_not_be_taken_up(tmp_path):
             True,
             id="killed while it was switched off",
         ),
+        pytest.param(
+            [
+                ("begin", "maintenance-on"),
+                ("end", "maintenance-off"),
+                ("begin", "maintenance-on"),
+            ],
+            True,
+            id="switched on a second time",
+        ),
     ],
 )
 def test_maintenance_is_taken_for_on_until_it_is_known_to_be_off(tmp_path, steps, is_on):
     with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
         for event, step in steps:
-            journal.write(event, step=step)
+            if event == "begin":
+                journal.write(event, step=step)
+            else:
+                with journal.step(StepName(step)):
+                    pass
     past = past_of(tmp_path)
     assert past is not None
     assert past.is_in_maintenance is is_on
@@ -143,7 +167,7 @@ def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path, lines):
         file.write('{"event": "begin", "step": "app')
     past = past_of(tmp_path)
     assert past is not None
-    assert past.begun == {StepName.BACKUP}
+    assert set(past.begun) == {StepName.BACKUP}
     past = past_of(tmp_path)
     assert past is not None
     assert past.runs == ("first", "next")
@@ -178,6 +202,8 @@ def test_a_step_that_raises_is_a_failed_one(tmp_path, lines, error, reason, deta
         "step": "backup",
         "outcome": "failed",
         "reason": reason,
+        "started": "2026-11-24T00:00:00+00:00",
+        "output": [],
         "seconds": pytest.approx(0, abs=1),
         "details": details,
     }
@@ -196,3 +222,31 @@ def test_the_folder_of_another_deploy_is_refused(tmp_path):
 def test_the_journal_is_for_its_owner_alone(tmp_path):
     past_of(tmp_path)
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_two_processes_do_not_write_one_record(tmp_path):
+    with (
+        open_journal(tmp_path, IDENTITY, "first", now),
+        pytest.raises(ConfigError) as raised,
+        open_journal(tmp_path, IDENTITY, "second", now),
+    ):
+        pass
+    assert raised.value.what == "another process works on the deploy of this record"
+    past = past_of(tmp_path)
+    assert past is not None
+    assert past.runs == ("first",)
+
+
+def test_a_process_that_was_killed_at_once_has_left_nothing(tmp_path):
+    (tmp_path / FILE_NAME).write_text('\n{"event": "depl')
+    assert past_of(tmp_path) is None
+
+
+def test_a_rollback_that_was_killed_goes_first(tmp_path):
+    past_of(tmp_path)
+    with open_journal(tmp_path, IDENTITY, "second", now, "rollback"):
+        pass
+    with pytest.raises(ConfigError) as raised:
+        past_of(tmp_path)
+    assert raised.value.fix is not None
+    assert "gatekeeper rollback" in raised.value.fix
