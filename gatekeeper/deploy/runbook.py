@@ -657,4 +657,6 @@ def _named(revisions: Collection[str]) -> str:
 
 
 def _signal(error: GatekeeperError) -> Interrupted | None:
+    if isinstance(error, ApplyFailed):
+        return error.signal
     return error if isinstance(error, Interrupted) else None
