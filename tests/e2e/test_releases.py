@@ -83,7 +83,6 @@ def test_ten_releases_are_deployed_and_no_write_is_lost(
     assert account.lost == ()
     assert [d.tag for d in deployed if d.maintenance_seconds] == [BREAKING]
     assert account.closed_seconds > 0
-    assert account.outage_seconds < 5
 
 
 def test_a_breaking_release_that_fails_is_taken_back_and_no_write_is_lost(
