@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +22,7 @@ from gatekeeper.postgres.installations import (
     find_installations,
     inspect_programs,
 )
+from gatekeeper.postgres.servers import Server, start_server
 
 VARIABLE = "GATEKEEPER_TESTS_POSTGRES"
 
@@ -64,6 +67,15 @@ def find_places(account: Account | None) -> dict[Place, Installation]:
         assert installation.is_reachable, f"{folder}, which {VARIABLE} names, cannot be run"
         found[folder] = installation
     return found
+
+
+@contextlib.contextmanager
+def start_apart(place: Place, installations: Mapping[Place, Installation]) -> Iterator[Server]:
+    """Run a server that other tests do not use, for what all databases of a server share."""
+    if place not in installations:
+        pytest.skip(why_missing(place))
+    with start_server(installations[place]) as server:
+        yield server
 
 
 def why_missing(place: Place) -> str:

@@ -22,7 +22,9 @@ from typing import Any
 
 import pytest
 
+from gatekeeper.deploy.clients import find_clients
 from gatekeeper.postgres.databases import Database
+from gatekeeper.postgres.servers import Server
 from tests.build_git import GitRepository, a_repository
 from tests.deploy.shop.place import Place, open_place
 from tests.deploy.targets import execute
@@ -464,8 +466,11 @@ def test_evidence_of_another_commit_is_told(place: Place) -> None:
         ),
     ],
 )
-def test_a_backup_that_is_none_is_refused(place: Place, command: str, step: str) -> None:
-    commanded = place.with_variables(BACKUP=command)
+def test_a_backup_that_is_none_is_refused(
+    place: Place, server: Server, command: str, step: str
+) -> None:
+    programs = find_clients(server.info.major).bin
+    commanded = place.with_variables(BACKUP=f'PATH="{programs}:$PATH"; {command}')
     refused(commanded, "", step, environment="commanded")
 
 

@@ -9,14 +9,24 @@ import pytest
 
 from gatekeeper.errors import DatabaseError
 from gatekeeper.postgres.databases import Database, create_database
+from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server, leave_clean, open_server
 from tests.live import server_url
-from tests.servers import on_every_server
+from tests.servers import Place, on_every_server, start_apart
 
 pytestmark = [
     pytest.mark.postgres,
     on_every_server(),
 ]
+
+
+@pytest.fixture(scope="module")
+def server(
+    request: pytest.FixtureRequest, installations: dict[Place, Installation]
+) -> Iterator[Server]:
+    """A server that other tests have left no role on."""
+    with start_apart(request.param, installations) as server:
+        yield server
 
 
 @pytest.fixture

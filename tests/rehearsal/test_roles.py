@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gatekeeper.model import NotRehearsed, Report, Verdict
+from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server
 from tests.live import a_table, check_change, live_revision, rehearsal_of
-from tests.servers import on_every_server
+from tests.servers import Place, on_every_server, start_apart
 
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.slow,
     on_every_server(),
 ]
+
+
+@pytest.fixture(scope="module")
+def server(
+    request: pytest.FixtureRequest, installations: dict[Place, Installation]
+) -> Iterator[Server]:
+    """A server that other tests have left no role on."""
+    with start_apart(request.param, installations) as server:
+        yield server
+
 
 V = "migrations/versions"
 
