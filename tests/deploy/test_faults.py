@@ -1,4 +1,4 @@
-"""What a deploy leaves in the database when something goes wrong, or somebody kills it.
+"""What a deploy leaves in the database when something goes wrong.
 
 The target misbehaves by settings of its owner's role: the statement in `shop.upgrade` runs within
 the upgrade and that in `shop.downgrade` within the downgrade, in the database that `shop.here`
@@ -11,8 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -199,131 +197,6 @@ def outcomes(place: Place, record: str = TAG) -> dict[str, str]:
 def switched(place: Place) -> list[str]:
     file = place.control / "switch"
     return file.read_text().split() if file.exists() else []
-
-
-def journal(place: Place, record: str = TAG) -> list[dict[str, Any]]:
-    """Return the whole lines of the journal; the last may be half written."""
-    file = place.record_of(record) / "journal.jsonl"
-    found = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
-    return found
-
-
-def wait_for_step(place: Place, started: subprocess.Popen[str], step: str) -> None:
-    """Return as soon as the journal says that a step has begun."""
-    end = time.monotonic() + 60
-    while not any(e["event"] == "begin" and e["step"] == step for e in journal(place)):
-        assert started.poll() is None, started.communicate()
-        assert time.monotonic() < end, f"{step} does not begin"
-        time.sleep(0.005)
-
-
-# --- Killed, and started again -------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "step",
-    [
-        "preflight",
-        "backup",
-        "restore-rehearsal",
-        "maintenance-on",
-        "apply",
-        "verify",
-        "smoke-test",
-        "maintenance-off",
-    ],
-)
-def test_a_deploy_that_was_killed_is_taken_up(place: Place, step: str, misbehave: Any) -> None:
-    rows = digest(place)
-    if step == "apply":
-        misbehave("upgrade", "SELECT pg_sleep(60)")
-    slow = place.with_variables(SMOKE="sleep 5" if step == "smoke-test" else "true")
-    started = slow.start_deploy(TAG)
-    wait_for_step(place, started, step)
-    if step == "apply":
-        time.sleep(1)  # within the upgrade's statement
-    started.send_signal(signal.SIGKILL)
-    started.communicate()
-    misbehave("upgrade", "SELECT 1")
-    ran = place.with_variables(SMOKE="true").deploy(TAG)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert place.read_record(TAG)["outcome"] == "deployed"
-    assert stands(place) == UPGRADED
-    assert digest(place) == rows
-    assert switched(place)[-1:] == ["off"]
-    # Nothing was done twice: what had run and was not committed runs again, all else once.
-    ended = [e["sql"] for e in journal(place) if e.get("state") == "ended"]
-    added = [sql for sql in ended if "ADD COLUMN currency" in sql]
-    assert len(added) == (2 if step == "apply" else 1)
-
-
-def test_a_deploy_killed_on_its_way_back_says_what_to_do(place: Place, misbehave: Any) -> None:
-    rows = digest(place)
-    misbehave("downgrade", "SELECT pg_sleep(60)")
-    failing = place.with_variables(SMOKE="exit 3")
-    started = failing.start_deploy(TAG)
-    wait_for_step(place, started, "rollback")
-    time.sleep(1)
-    started.send_signal(signal.SIGKILL)
-    started.communicate()
-    misbehave("downgrade", "SELECT 1")
-    ran = failing.deploy(TAG)
-    record = place.read_record(TAG)
-    assert (record["outcome"], ran.returncode) in (("rolled-back", 1), ("stopped", 3)), ran.stdout
-    assert stands(place) == (AT_START if record["outcome"] == "rolled-back" else UPGRADED)
-    assert record["next"] or record["outcome"] == "rolled-back"
-    assert digest(place) == rows
-    assert switched(place)[-1:] == ["off"]
-
-
-def test_a_deploy_killed_while_it_watches_watches_again(place: Place) -> None:
-    """What it knew of the way back went with it, so it does not go there alone."""
-    rows = digest(place)
-    started = place.start_deploy(TAG, environment="watched")
-    wait_for_step(place, started, "watch")
-    started.send_signal(signal.SIGKILL)
-    started.communicate()
-    ran = place.deploy(TAG, environment="watched")
-    assert ran.returncode == 3, ran.stdout + ran.stderr
-    record = place.read_record(TAG)
-    assert (record["outcome"], outcomes(place)["watch"]) == ("stopped", "failed")
-    assert record["next"]
-    assert (stands(place), digest(place)) == (UPGRADED, rows)
-    assert switched(place) == ["on", "off"]
-
-
-def test_an_interruption_within_the_upgrade_is_answered(place: Place, misbehave: Any) -> None:
-    rows = digest(place)
-    misbehave("upgrade", "SELECT pg_sleep(60)")
-    started = place.start_deploy(TAG)
-    wait_for_step(place, started, "apply")
-    time.sleep(1)
-    started.send_signal(signal.SIGTERM)
-    output, errors = started.communicate(timeout=30)
-    assert started.returncode == 130, output + errors
-    assert place.read_record(TAG)["outcome"] == "unchanged"
-    assert (stands(place), digest(place)) == (AT_START, rows)
-    assert switched(place) == ["on", "off"]
-
-
-def test_a_second_deploy_at_the_same_time_is_refused(place: Place, misbehave: Any) -> None:
-    rows = digest(place)
-    misbehave("upgrade", "SELECT pg_sleep(8)")
-    with_smoke = place.with_variables(SMOKE="true")
-    first = with_smoke.start_deploy(TAG)
-    wait_for_step(place, first, "apply")
-    second = with_smoke.deploy(TAG, record="second")
-    assert second.returncode == 1, second.stdout + second.stderr
-    record = place.read_record("second")
-    assert (record["outcome"], outcomes(place, "second")) == ("refused", {"preflight": "failed"})
-    (reason,) = [s["reason"] for s in record["steps"] if s["step"] == "preflight"]
-    assert "gatekeeper_" in reason
-    output, errors = first.communicate(timeout=120)
-    assert first.returncode == 0, output + errors
-    assert (stands(place), digest(place)) == (UPGRADED, rows)
 
 
 # --- Something goes wrong after the upgrade ------------------------------------------
