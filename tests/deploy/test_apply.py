@@ -140,9 +140,9 @@ def test_a_release_is_applied(site: OpenSite, database: Database) -> None:
     assert columns_of_users(database) == ["age"]
     own = [line for line in release.journal if line["revision"] is not None]
     assert [(line["revision"], line["state"], line.get("in_transaction")) for line in own] == [
-        ("b002", "begun", None),
+        ("b002", "begun", True),
         ("b002", "ended", True),
-        ("b003", "begun", None),
+        ("b003", "begun", False),
         ("b003", "ended", False),
     ]
     assert own[0] == {
@@ -152,6 +152,7 @@ def test_a_release_is_applied(site: OpenSite, database: Database) -> None:
         "path": "migrations/versions/b002.py",
         "line": 12,
         "state": "begun",
+        "in_transaction": True,
     }
     assert release.told == ["upgrade b002", "upgrade b003"]
     assert working_sessions(release, database) == []

@@ -320,6 +320,10 @@ class Bank:
     def has_begun(self, step: str) -> bool:
         return any(e["event"] == "begin" and e["step"] == step for e in self.journal())
 
+    def begun(self, sql: str) -> int:
+        """Return how often a statement is known to have begun on the target."""
+        return sum(e.get("state") == "begun" and sql in e["sql"] for e in self.journal())
+
     def ended(self, sql: str) -> int:
         """Return how often a statement came to its end on the target."""
         return sum(e.get("state") == "ended" and sql in e["sql"] for e in self.journal())
@@ -420,6 +424,7 @@ def held(bank: Bank, step: str) -> Iterator[subprocess.Popen[str]]:
             stack.callback(bank.pause, "target up", 0)
             started = bank.start()
             bank.wait(lambda: bank.sessions(f"{sleeping} = current_database()"))
+            bank.wait(lambda: bank.begun("pg_sleep") == 1)
         elif step == "verify":
             bank.pause("target up", 2)
             started = bank.start()
@@ -625,6 +630,7 @@ def test_killed_while_an_index_is_built_concurrently(open_bank: Callable[..., Ba
     bank.release("backup")
     building = "query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'"
     bank.wait(lambda: bank.sessions(f"{building} AND datname = current_database()"))
+    bank.wait(lambda: bank.begun("CREATE INDEX CONCURRENTLY") == 1)
     kill(started)
     ran = bank.deploy()
     connection.close()
