@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from gatekeeper.deploy.clients import find_clients
 from gatekeeper.postgres.databases import Database
 from tests.build_git import GitRepository, a_repository
 from tests.deploy.shop.place import Place, open_place
@@ -194,8 +195,10 @@ def open_bank(
             folder = tmp_path / "place"
             shutil.copytree(release(kind), folder, symlinks=True)
             repository = GitRepository(folder / "bank")
+            programs = find_clients(database.server.info.major).bin
             variables = {
                 **clean_environment,
+                "PATH": f"{programs}{os.pathsep}{clean_environment['PATH']}",
                 "GATEKEEPER_DATABASE_URL": server_url(database.server),
             }
             place = stack.enter_context(open_place(repository, database, variables, folder))
