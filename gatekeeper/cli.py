@@ -30,7 +30,8 @@ from gatekeeper.deploy.status import find_status, render_json, render_text
 from gatekeeper.deploy.target import find_target
 from gatekeeper.deploying import DeployRequest, roll_back
 from gatekeeper.deploying import deploy as carry_out_release
-from gatekeeper.doctor import TARGET_OPTION, examine, exit_code
+from gatekeeper.doctor.examine import examine, exit_code
+from gatekeeper.doctor.target import TARGET_OPTION
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
 from gatekeeper.files import unwritable, write_file, write_folder
 from gatekeeper.model import Report, Verdict

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gatekeeper.doctor import Subject, examine, exit_code
+from gatekeeper.doctor.chart import Subject
+from gatekeeper.doctor.examine import examine, exit_code
 from gatekeeper.errors import ExitCode
 from gatekeeper.model import Condition, Diagnosis
 from gatekeeper.postgres.databases import Database

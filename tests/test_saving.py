@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gatekeeper import merging, pipeline
-from gatekeeper.doctor import Subject, examine
+from gatekeeper.doctor.chart import Subject
+from gatekeeper.doctor.examine import examine
 from gatekeeper.errors import ConfigError
 from gatekeeper.model import Learned, NotRehearsed, Project, Rehearsal, Way
 from gatekeeper.policy.model import ProjectSettings
