@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -25,6 +26,11 @@ _SKIPS_BY_DESIGN = (
     "this machine has no Python ",
     "this machine has no PgBouncer",
 )
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT, as processes of the tests do: what a shell starts behind itself does not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -324,6 +324,9 @@ def certificates(server: Server, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Let the server encrypt; the certificate that it is to be known by, and a stranger's."""
     if server.cluster is None:
         pytest.skip("this combination lacks a server of our own")
+    configured = server.administer("SELECT setting FROM pg_config WHERE name = 'CONFIGURE'")
+    if "--with-openssl" not in str(configured) and "--with-ssl" not in str(configured):
+        pytest.skip("no PostgreSQL that was built with OpenSSL is installed")
     for name in ("server", "stranger"):
         _openssl(
             *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
