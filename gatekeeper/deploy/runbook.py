@@ -25,6 +25,7 @@ from gatekeeper.deploy.apply import (
     find_loose,
 )
 from gatekeeper.deploy.backup import make_backup
+from gatekeeper.deploy.copy_rehearsal import rehearse_on_copy
 from gatekeeper.deploy.journal import Journal, Noted, Past
 from gatekeeper.deploy.maintenance import switch_off, switch_on
 from gatekeeper.deploy.model import (
@@ -38,7 +39,6 @@ from gatekeeper.deploy.model import (
     TargetState,
 )
 from gatekeeper.deploy.preflight import Problem, examine_release, examine_target
-from gatekeeper.deploy.restoration import rehearse_on_copy
 from gatekeeper.deploy.smoke import run_smoke_tests
 from gatekeeper.deploy.target import (
     Hold,

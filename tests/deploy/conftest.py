@@ -11,6 +11,8 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server, quote, start_server
 from tests.deploy.addresses import Web, serving
+from tests.deploy.rich import make_rich
+from tests.deploy.targets import execute
 from tests.servers import OWN, Place, why_missing
 
 
@@ -49,6 +51,15 @@ def target_database(target_server: Server) -> Iterator[Database]:
     """An empty database to deploy to."""
     with open_database(target_server) as database:
         yield database
+
+
+@pytest.fixture
+def rich(target_database: Database) -> Iterator[Database]:
+    """A database to deploy to that holds one of everything."""
+    roles = make_rich(target_database)
+    yield target_database
+    execute(target_database, *(f"DROP OWNED BY {role} CASCADE" for role in roles))
+    execute(target_database, *(f"DROP ROLE {role}" for role in roles))
 
 
 @pytest.fixture(autouse=True)

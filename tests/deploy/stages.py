@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gatekeeper.deploy.model import Deployment
-from gatekeeper.policy.model import Backup, Environment
+from gatekeeper.policy.model import Backup, BackupMode, Environment
+from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server
 from gatekeeper.probe.interpreter import own_interpreter
 from gatekeeper.probe.protocol import Launch, VersionTable
@@ -18,9 +21,19 @@ from gatekeeper.rehearsal.ground import Preparation, open_ground
 from gatekeeper.rehearsal.stage import Stage, open_stage
 from tests.build import PROJECT
 from tests.deploy.deployments import a_deployment
-from tests.live import live_project
+from tests.live import live_project, live_revision
 
+FOLDER = "migrations/versions"
 VERSIONS = (VersionTable(None, "alembic_version"),)
+
+# A target at `a001`, and the project that it is of.
+SHOP = (
+    "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",
+    "INSERT INTO alembic_version VALUES ('a001')",
+    "CREATE TABLE users (id int PRIMARY KEY, name text)",
+    "INSERT INTO users SELECT n, 'user ' || n FROM generate_series(1, 20) n",
+)
+FILES = {f"{FOLDER}/a001.py": live_revision("a001", None)}
 
 
 def deploy_to(
@@ -63,3 +76,16 @@ def a_stage(
         open_stage(ground, launch) as stage,
     ):
         yield stage
+
+
+def own_dump(options: str) -> Backup:
+    """Return the backup of a team whose own command dumps with such options."""
+    command = f'pg_dump {options} > "$GATEKEEPER_BACKUP_FILE"'
+    return Backup(mode=BackupMode.COMMAND, command=command)
+
+
+def require_own_pg_dump(target: Database) -> None:
+    """Skip the test where the team's `pg_dump`, that of the PATH, is older than the server."""
+    with target.session() as connection:
+        if connection.server_version // 10_000 > 15:
+            pytest.skip("this combination lacks a pg_dump on the PATH")

@@ -6,12 +6,14 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psycopg2
 
 from gatekeeper.postgres.databases import Database
+from gatekeeper.postgres.rows import row_digests
 from gatekeeper.postgres.servers import Server, read_url
+from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 
 # Functions and tables by the names of PostgreSQL's own; whoever calls one of them fails.
 _TRAPS = """
@@ -48,6 +50,12 @@ def execute(database: Database, *statements: str) -> None:
     with database.session() as connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
+
+
+def contents(database: Database) -> tuple[Snapshot, Mapping[str, str]]:
+    """Return the catalog and a digest of each table's rows."""
+    with database.session(autocommit=False) as connection:
+        return take_snapshot(connection).without_owners(), row_digests(connection)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,6 @@ from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.rows import row_digests
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
-from tests.deploy.rich import make_rich
 from tests.deploy.stages import VERSIONS, deploy_to
 from tests.deploy.targets import an_ordinary_target, execute, target_of
 from tests.servers import on_every_server
@@ -63,14 +62,6 @@ CHANGES = (
     "SELECT lo_from_bytea(999, 'another')",
     "SELECT setval('numbers', 5)",
 )
-
-
-@pytest.fixture
-def rich(target_database: Database) -> Iterator[Database]:
-    roles = make_rich(target_database)
-    yield target_database
-    execute(target_database, *(f"DROP OWNED BY {role} CASCADE" for role in roles))
-    execute(target_database, *(f"DROP ROLE {role}" for role in roles))
 
 
 def held_by(database: Database) -> tuple[Snapshot, Mapping[str, str], list[tuple[object, ...]]]:
