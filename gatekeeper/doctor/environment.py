@@ -24,9 +24,9 @@ from gatekeeper.preparing import (
 from gatekeeper.probe.placeholders import names_database
 from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.rehearsal.base import base_of, refuse_bootstrap
-from gatekeeper.rehearsal.baseline import resolve_stamp
 from gatekeeper.rehearsal.ground import open_ground
 from gatekeeper.rehearsal.stage import Stage, open_stage
+from gatekeeper.rehearsal.stamp import resolve_stamp
 from gatekeeper.request import Request, Surroundings
 
 _SOURCES = {

@@ -13,7 +13,7 @@ from gatekeeper.model import ChangeSet, Revision
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.target import TargetState, reach_target, read_target
 from gatekeeper.rehearsal.stage import Stage
-from gatekeeper.rehearsal.stairway import ancestors
+from gatekeeper.rehearsal.stamp import not_applied
 
 TARGET_OPTION = "--target-url"
 
@@ -42,7 +42,7 @@ def examine_target(
     )
     if state is None:
         return
-    pending = _pending(state, changes)
+    pending = not_applied(state.versions or (), changes.head_history)
     chart.look(Subject.TARGET_PENDING, lambda: _see_pending(pending, changes))
     if migrated is not None:
         steps = migrated.steps
@@ -73,14 +73,6 @@ def _see_version(state: TargetState, version_table: str, changes: ChangeSet) -> 
             f"    alembic stamp --purge {heads}",
         )
     return Found(state, listed(sorted(state.versions)))
-
-
-def _pending(state: TargetState, changes: ChangeSet) -> tuple[Revision, ...]:
-    """Return what is not applied, in the order in which it would be."""
-    history = changes.head_history
-    at = [r for r in history if r.revision in (state.versions or ())]
-    applied = {r.revision for r in at}.union(*(ancestors(r, history) for r in at))
-    return tuple(r for r in history if r.revision not in applied)
 
 
 def _see_pending(pending: Sequence[Revision], changes: ChangeSet) -> Found[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -11,19 +12,20 @@ from gatekeeper.extensions import extension_of
 from gatekeeper.model import Change, ChangeSet, Outcome, Revision, Step, StepError
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.probe.protocol import Launch
-from gatekeeper.rehearsal.baseline import (
-    baseline_remedy,
+from gatekeeper.rehearsal.beginning import (
+    beginning_remedy,
     dump_commands,
     is_missing,
-    lacks_baseline,
-    names_of_duplicate,
-    not_applied,
-    refuse_elsewhere,
-    refuse_standing,
+    lacks_beginning,
 )
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.history import history_remedy, run_history
 from gatekeeper.rehearsal.stage import Ran, Stage, describe, open_stage
+from gatekeeper.rehearsal.stamp import not_applied, refuse_elsewhere, refuse_standing
+
+# SQLSTATEs of a name that is there already (manual, appendix A): table or index, column,
+# object, schema, function.
+_DUPLICATE = ("42P07", "42701", "42710", "42P06", "42723")
 
 
 class BaseStage:
@@ -95,32 +97,32 @@ def reach_base(changes: ChangeSet, head: Stage, base_stage: BaseStage) -> Base:
             _make_from_models(changes, base_stage, None)
         except ProbeError as error:
             what = f"the base could not be made from the models: {error.what}"
-            raise ProbeError(what, where=error.where, fix=baseline_remedy(facts)) from error
+            raise ProbeError(what, where=error.where, fix=beginning_remedy(facts)) from error
         head.begin_anew()
     base = run_base(changes, head, base_stage)
     failure = base.failure
     if failure is None:
         return base
     what = _does_not_run(failure)
-    if not head.ground.is_bare or not lacks_baseline(base.steps, failure):
+    if not head.ground.is_bare or not lacks_beginning(base.steps, failure):
         raise ProbeError(what, fix=history_remedy(head, failure))
     try:
         _make_from_models(changes, base_stage, failure)
     except ProbeError as error:
         what += f"; nor could the base be made from the models: {error.what}"
-        raise ProbeError(what, fix=baseline_remedy(facts)) from error
+        raise ProbeError(what, fix=beginning_remedy(facts)) from error
     base = run_base(changes, head, base_stage)
     if base.failure is not None:
-        raise ProbeError(_does_not_run(base.failure), fix=baseline_remedy(facts))
+        raise ProbeError(_does_not_run(base.failure), fix=beginning_remedy(facts))
     return base
 
 
-def refuse_no_baseline(head: Stage, upgrades: Sequence[Step]) -> None:
+def refuse_no_beginning(head: Stage, upgrades: Sequence[Step]) -> None:
     """Refuse an audit of a history that lacks its base: its revisions are not at fault."""
     error = next((s.error for s in upgrades if s.error is not None), None)
-    if error is not None and head.ground.is_bare and lacks_baseline(upgrades, error):
+    if error is not None and head.ground.is_bare and lacks_beginning(upgrades, error):
         what = f"the history does not run on an empty database: {describe(error)}"
-        raise ProbeError(what, fix=baseline_remedy(head.probe.facts))
+        raise ProbeError(what, fix=beginning_remedy(head.probe.facts))
 
 
 def _does_not_run(failure: StepError) -> str:
@@ -207,15 +209,22 @@ def refuse_unfit_base(changes: ChangeSet, head: Stage, deploy: Sequence[Sequence
     ground, error = head.ground, describe(failed.error)
     if ground.is_bare:
         return
-    names = names_of_duplicate(failed.error)
+    names = _names_of_duplicate(failed.error)
     if names and any(_holds(each, names) for each in head.snapshot(head.bootstrapped())):
         _refuse_present(changes, head, failed.revision, ".".join(reversed(names)), error)
     if ground.is_of_models and is_missing(failed.error):
         raise ProbeError(
             f"`{failed.revision}` needs what the models of the base, from which it was made, do "
             f"not describe: {error}{ground.why_of_models}",
-            fix=baseline_remedy(head.probe.facts),
+            fix=beginning_remedy(head.probe.facts),
         )
+
+
+def _names_of_duplicate(error: StepError) -> tuple[str, ...]:
+    """Return what "already exists", in the words of PostgreSQL; empty for another error."""
+    if error.sqlstate not in _DUPLICATE:
+        return ()
+    return tuple(re.findall(r'"([^"]+)"', error.message.partition("\n")[0]))
 
 
 def _refuse_present(changes: ChangeSet, head: Stage, revision: str, name: str, error: str) -> None:
@@ -223,7 +232,7 @@ def _refuse_present(changes: ChangeSet, head: Stage, revision: str, name: str, e
         raise ProbeError(
             f"`{revision}` makes `{name}`, which the models of the base, from which it was made, "
             f"describe already: {error}{head.ground.why_of_models}",
-            fix=f"Give the base that production has. {baseline_remedy(head.probe.facts)}",
+            fix=f"Give the base that production has. {beginning_remedy(head.probe.facts)}",
         )
     heads = ", ".join(f"`{each}`" for each in changes.base_heads)
     raise ProbeError(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from gatekeeper.errors import ProbeError
 from gatekeeper.extensions import extension_of, missing_role, unavailable_extension
 from gatekeeper.model import Direction, Revision, Step, StepError
-from gatekeeper.rehearsal.baseline import baseline_remedy, is_missing
+from gatekeeper.rehearsal.beginning import beginning_remedy, is_missing
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.stage import Ran, Stage, describe
 
@@ -103,7 +103,7 @@ def history_remedy(stage: Stage, failure: StepError) -> str:
     if (lacking := unavailable_extension(failure)) is not None:
         return _other_server(stage, lacking)
     if is_missing(failure):
-        return baseline_remedy(stage.probe.facts)
+        return beginning_remedy(stage.probe.facts)
     if (role := _ROLE_EXISTS.match(failure.message)) is not None:
         return (
             f"Where no other revision makes the role, the server of `--database-url` had it "

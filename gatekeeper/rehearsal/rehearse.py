@@ -32,18 +32,18 @@ from gatekeeper.rehearsal.base import (
     base_of,
     reach_base,
     refuse_bootstrap,
-    refuse_no_baseline,
+    refuse_no_beginning,
     refuse_nothing_run,
     refuse_unfit_base,
     run_base,
 )
-from gatekeeper.rehearsal.baseline import resolve_stamp
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.drift import judge_drift
 from gatekeeper.rehearsal.ground import Preparation, open_ground
 from gatekeeper.rehearsal.history import history_remedy, refuse_lacking_server
 from gatekeeper.rehearsal.stage import Stage, describe, open_stage
 from gatekeeper.rehearsal.stairway import Line, walk
+from gatekeeper.rehearsal.stamp import resolve_stamp
 from gatekeeper.rehearsal.variation import compare_runs
 
 
@@ -141,7 +141,7 @@ def _rehearse(
         refuse_nothing_run(upgrades)
         refuse_lacking_server(head, upgrades)
         if changes.is_audit:
-            refuse_no_baseline(head, [steps[0] for steps in upgrades])
+            refuse_no_beginning(head, [steps[0] for steps in upgrades])
 
         def base_again() -> Line:
             progress("Running the history up to the base once more: two runs differ")

@@ -1,26 +1,17 @@
-"""Where a prepared database stands in the history, and what a history lacks to begin with."""
+"""Where a prepared database stands in the history; refuses one that stands elsewhere."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Collection, Iterable, Sequence
 
 from gatekeeper.errors import ConfigError
-from gatekeeper.extensions import extension_of
-from gatekeeper.model import Outcome, Revision, Step, StepError
+from gatekeeper.model import Revision
 from gatekeeper.probe.protocol import ProbeFacts
 from gatekeeper.rehearsal.ground import Preparation
 from gatekeeper.rehearsal.stairway import ancestors
 
-# SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
-# table, object.
-_MISSING = ("3F000", "42703", "42883", "42P01", "42704")
-# And of one that is there already: table or index, column, object, schema, function.
-_DUPLICATE = ("42P07", "42701", "42710", "42P06", "42723")
-# A history that needs a base of something else's making says so this early.
-_FIRST_REVISIONS = 3
-HEADS = ("heads", "head")
+_HEADS = ("heads", "head")
 
 
 def resolve_stamp(
@@ -45,7 +36,7 @@ def resolve_stamp(
             fix="Add what makes the schema of that revision, such as `bootstrap: db/schema.sql`, "
             "or take `stamp` out.",
         )
-    if stamp in HEADS:
+    if stamp in _HEADS:
         return heads
     known = {r.revision for r in history}
     if stamp in new:
@@ -118,46 +109,3 @@ def not_applied(versions: Iterable[str], history: Sequence[Revision]) -> tuple[R
     at = set(versions)
     applied = {name for r in history if r.revision in at for name in ancestors(r, history)} | at
     return tuple(r for r in history if r.revision not in applied)
-
-
-def lacks_baseline(steps: Sequence[Step], error: StepError | None) -> bool:
-    """Tell a history whose first revisions expect what something else has made.
-
-    An extension that is not there is no schema that is not there.
-    """
-    if error is None or error.sqlstate not in _MISSING or extension_of(error) is not None:
-        return False
-    ran = [s for s in steps if s.statements or s.outcome is Outcome.FAILED]
-    failed = next((i for i, s in enumerate(ran) if s.outcome is Outcome.FAILED), None)
-    return failed is not None and failed < _FIRST_REVISIONS
-
-
-def dump_commands(facts: ProbeFacts) -> str:
-    """Return how to dump production's schema with the revision that it stands at."""
-    table = f"{facts.version_table_schema or '*'}.{facts.version_table}"
-    return (
-        '`pg_dump --schema-only "$PRODUCTION_URL" > schema.sql && pg_dump --data-only '
-        f"--table='{table}' \"$PRODUCTION_URL\" >> schema.sql`"
-    )
-
-
-def baseline_remedy(facts: ProbeFacts) -> str:
-    """Return the ways to give a history the base that it does not make itself."""
-    return (
-        "The first revisions expect a schema that something else made. Dump production's, "
-        f"{dump_commands(facts)}, commit the file and add to the policy file `project: "
-        "{bootstrap: schema.sql}`. Without the second dump say which revision it stands at: "
-        "`project: {bootstrap: schema.sql, stamp: <revision>}`. Where a command of the project "
-        "makes the schema: `project: {bootstrap: python -m <module>, stamp: heads}`"
-    )
-
-
-def is_missing(error: StepError) -> bool:
-    return error.sqlstate in _MISSING
-
-
-def names_of_duplicate(error: StepError) -> tuple[str, ...]:
-    """Return what "already exists", in the words of PostgreSQL; empty for another error."""
-    if error.sqlstate not in _DUPLICATE:
-        return ()
-    return tuple(re.findall(r'"([^"]+)"', error.message.partition("\n")[0]))
