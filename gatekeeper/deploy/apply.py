@@ -25,8 +25,8 @@ from gatekeeper.deploy.model import (
     Deployment,
     StepFailed,
     TargetState,
-    describe_failure,
 )
+from gatekeeper.deploy.phrases import describe_failure
 from gatekeeper.deploy.target import Blockers, end_backends, read_state
 from gatekeeper.errors import DatabaseError, Interrupted, ProbeError
 from gatekeeper.model import Direction, Revision

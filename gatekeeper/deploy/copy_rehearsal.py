@@ -17,11 +17,11 @@ from gatekeeper.deploy.model import (
     Proof,
     StepFailed,
     TargetState,
-    describe_failure,
 )
+from gatekeeper.deploy.phrases import describe_failure, join_some, name_revisions
 from gatekeeper.deploy.restoration import open_copy
 from gatekeeper.deploy.target import read_state
-from gatekeeper.model import Difference, Direction, Revision, StepError
+from gatekeeper.model import Direction, Revision, StepError
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.difference import compare, is_of_server
 from gatekeeper.postgres.new_values import read_new_values
@@ -31,8 +31,6 @@ from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 from gatekeeper.probe.protocol import VersionTable
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.stage import Stage
-
-_SHOWN = 5
 
 
 def rehearse_on_copy(
@@ -81,8 +79,8 @@ def _rehearse(
     wanted = frozenset(deployment.release.to_revisions)
     if after.versions != wanted:
         raise StepFailed(
-            f"after the upgrade a restored copy of the target stands at {_named(after.versions)}, "
-            f"not at {_named(wanted)}",
+            "after the upgrade a restored copy of the target stands at "
+            f"{name_revisions(after.versions)}, not at {name_revisions(wanted)}",
             fix="See that env.py commits, and that the plan is of the checked-out release.",
         )
     made = compare(before.catalog, after.catalog)
@@ -110,7 +108,7 @@ def _go_back(
     (database,) = databases.each
     one_way = [r.revision for r in revisions if r.downgrade is None]
     if one_way:
-        return f"{_named(one_way)} has no downgrade"
+        return f"{name_revisions(one_way)} has no downgrade"
     back = tuple(reversed(revisions))
     ran = stage.run(
         databases, back, Direction.DOWNGRADE, observe=None, is_told=False, has_limit=False
@@ -119,10 +117,11 @@ def _go_back(
         return f"the downgrade fails: {_told_of(ran.failure)}"
     state = _read(database, version_tables)
     if state.versions != before.versions:
-        return f"the downgrade leads to {_named(state.versions)}, not to {_named(before.versions)}"
+        there, aim = name_revisions(state.versions), name_revisions(before.versions)
+        return f"the downgrade leads to {there}, not to {aim}"
     differences = compare(before.catalog, state.catalog)
     if differences:
-        return f"the downgrade leads to another catalog: {_told(differences)}"
+        return f"the downgrade leads to another catalog: {join_some(differences)}"
     return _changed(content, _content_of(database, version_tables))
 
 
@@ -144,28 +143,24 @@ def _require_equal(
     what = "the restored copy does not hold what was backed up"
     fix = "Do not rely on this backup: see what the restore left out, and make another."
     if copy.versions != state.versions:
-        told = f"it stands at {_named(copy.versions)}, not at {_named(state.versions)}"
-        raise StepFailed(f"{what}: {told}", fix=fix)
+        there, aim = name_revisions(copy.versions), name_revisions(state.versions)
+        raise StepFailed(f"{what}: it stands at {there}, not at {aim}", fix=fix)
     differences = [each for each in compare(state.catalog, copy.catalog) if not is_of_server(each)]
     if differences:
         details = {"differences": list(map(str, differences))}
-        raise StepFailed(f"{what}: {_told(differences)}", fix=fix, details=details)
+        raise StepFailed(f"{what}: {join_some(differences)}", fix=fix, details=details)
     if not has_rows:
         return
     # Of a moment that is not known others may have written rows since, but a table that holds
     # some now and none in the copy was left out.
     is_known = backup.state is not None
-    lost = sorted(
-        table
-        for table, rows in state.rows.items()
+    lost = [
+        f"{table} has {copy.rows.get(table, 0)} rows, not {rows}"
+        for table, rows in sorted(state.rows.items())
         if (copy.rows.get(table) != rows if is_known else rows and not copy.rows.get(table))
-    )
+    ]
     if lost:
-        told = ", ".join(
-            f"{table} has {copy.rows.get(table, 0)} rows, not {state.rows.get(table, 0)}"
-            for table in lost[:_SHOWN]
-        )
-        raise StepFailed(f"{what}: {told}", fix=fix)
+        raise StepFailed(f"{what}: {join_some(lost)}", fix=fix)
 
 
 def _read(database: Database, version_tables: Collection[VersionTable]) -> TargetState:
@@ -202,26 +197,17 @@ def _changed(before: _Content, after: _Content) -> str | None:
     """Return what of the content is not as it was, None where nothing is lost."""
     differences = compare(before.catalog, after.catalog)
     if differences:
-        return f"the downgrade leads to other privileges: {_told(differences)}"
+        return f"the downgrade leads to other privileges: {join_some(differences)}"
     digests, now = before.digests, after.digests
     changed = sorted(t for t in digests.keys() | now.keys() if digests.get(t) != now.get(t))
     if changed:
-        return f"after the downgrade rows are not what they were in {', '.join(changed[:_SHOWN])}"
+        return f"after the downgrade rows are not what they were in {join_some(changed)}"
     went_back = sorted(
         sequence
         for sequence, position in before.sequences.items()
         if after.sequences.get(sequence, position - 1) < position
     )
     if went_back:
-        told = ", ".join(went_back[:_SHOWN])
+        told = join_some(went_back)
         return f"after the downgrade values come again that were there already, from {told}"
     return None
-
-
-def _named(revisions: Collection[str]) -> str:
-    return ", ".join(f"`{revision}`" for revision in sorted(revisions)) or "no revision"
-
-
-def _told(differences: Sequence[Difference]) -> str:
-    more = len(differences) - _SHOWN
-    return "; ".join(map(str, differences[:_SHOWN])) + (f"; and {more} more" if more > 0 else "")

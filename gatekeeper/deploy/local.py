@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gatekeeper.deploy.model import Release, ReleasedRevision
+from gatekeeper.deploy.phrases import name_revisions
 from gatekeeper.deploy.status import Status
 from gatekeeper.model import ChangeSet, Revision
 from gatekeeper.reporters import words
@@ -35,8 +36,7 @@ def make_local_release(changes: ChangeSet, status: Status) -> Release:
 
 def render_pending(release: Release) -> str:
     """Return where the database stands and what is pending there, as a person reads it."""
-    at = words.listed(release.from_revisions) if release.from_revisions else "no revision"
-    lines = [f"The database stands at {at}."]
+    lines = [f"The database stands at {name_revisions(release.from_revisions)}."]
     if release.revisions:
         count = words.count(len(release.revisions), "revision")
         lines.append(f"{count} to the head, {words.listed(release.to_revisions)}:")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper.errors import ExitCode, GatekeeperError
-from gatekeeper.model import Attestation, Lock, Project, StepError
+from gatekeeper.model import Attestation, Lock, Project
 from gatekeeper.policy.model import Environment
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot
@@ -207,15 +207,3 @@ class StepRecord:
     seconds: float
     output: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
-
-
-def describe_failure(error: StepError) -> str:
-    """Return what an error says, without values of rows.
-
-    PostgreSQL names those in a message's details, and of what it cannot read (class 22 of its
-    codes, manual, appendix A) behind the colon of the first line.
-    """
-    said = error.message.splitlines()[0] if error.message else ""
-    if error.sqlstate is not None and error.sqlstate.startswith("22"):
-        said = said.partition(': "')[0]
-    return f"{error.type}: {said}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gatekeeper.deploy.model import Deployment, Release, TargetState
 from gatekeeper.deploy.phantoms import applied_at, find_phantoms
+from gatekeeper.deploy.phrases import join_some, name_revisions
 from gatekeeper.deploy.rights import read_needs
 from gatekeeper.git import Repository
 from gatekeeper.model import ChangeSet
@@ -42,7 +43,6 @@ from gatekeeper.reporters import words
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-_NAMES_SHOWN = 8
 _MB = 1024**2
 _GB = 1024**3
 # The custom format is compressed: it takes a tenth to a third of the tables.
@@ -162,8 +162,8 @@ def _of_revision(
     goal = applied_at(release.to_revisions, history)
     if phantoms or at == start:
         return
-    stands = f"the target stands at {words.listed(sorted(state.versions)) or 'no revision'}"
-    begins = f"`{release.tag}` begins at {words.listed(release.from_revisions) or 'no revision'}"
+    stands = f"the target stands at {name_revisions(state.versions)}"
+    begins = f"`{release.tag}` begins at {name_revisions(release.from_revisions)}"
     since = "an empty database" if release.previous is None else f"`{release.previous}`"
     from_there = (
         "release from where the target is: tag the commit that runs there now (`git tag v0.9.0 "
@@ -380,11 +380,10 @@ def _of_catalog(deployment: Deployment, state: TargetState, home: str | None) ->
     also = release.catalog_after or {}
     unlike = find_unlike(release.catalog_before, state.catalog, also)
     if unlike:
-        more = len(unlike) - _NAMES_SHOWN
-        told = "; ".join(unlike[:_NAMES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
         begins = words.listed(release.from_revisions) or "the base"
         yield Problem(
-            f"the target is not what the release was rehearsed from ({begins}): {told}",
+            f"the target is not what the release was rehearsed from ({begins}): "
+            f"{join_some(unlike)}",
             _of_home(release.catalog_before, state, home)
             or _of_base(release)
             or "Put into a revision what was changed by hand, or take it back. To deploy all the "

@@ -25,14 +25,13 @@ from gatekeeper.deploy.backup import (
 )
 from gatekeeper.deploy.clients import Clients, client_environment, find_clients, run_client
 from gatekeeper.deploy.model import Backup, Deployment, StepFailed
+from gatekeeper.deploy.phrases import join_some
 from gatekeeper.postgres.databases import Database, create_database, drop_database, mark, unmark
 from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.scripts import restore_script
 from gatekeeper.postgres.servers import Server, quote, read_url
 from gatekeeper.postgres.target import IDENTITY_QUERY, look_at
 from gatekeeper.rehearsal.stage import Stage
-
-_SHOWN = 5
 
 # `pg_restore` sets what its own version knows; a server that does not know it says this.
 _UNKNOWN_SETTING = re.compile("unrecognized configuration parameter")
@@ -194,7 +193,7 @@ def _run_restore(clients: Clients, database: Database, path: Path, *options: str
             "as a service container of an image with it."
         )
     raise StepFailed(
-        f"the backup cannot be restored: {'; '.join(failed[:_SHOWN]) or finished.reason}",
+        f"the backup cannot be restored: {join_some(failed) or finished.reason}",
         where=str(path),
         fix=fix,
         details={"errors": failed},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper.deploy.phantoms import Phantom, applied_at, find_phantoms
+from gatekeeper.deploy.phrases import name_revisions
 from gatekeeper.errors import ConfigError, ExitCode
 from gatekeeper.git import Repository, find_repository, open_tree, relative_folder
 from gatekeeper.model import ChangeSet, Revision
@@ -96,14 +97,13 @@ def read_status(target: Server, repository: Repository, changes: ChangeSet) -> S
 
 def render_text(status: Status) -> str:
     """Return the status as a person reads it."""
-    at = words.listed(status.revisions) if status.revisions else "no revision"
-    heads = words.listed(status.heads) if status.heads else "no revision"
-    lines = [f"The target stands at {at}."]
+    lines = [f"The target stands at {name_revisions(status.revisions)}."]
     lines += [
         f"{words.code(p.revision)} is of no file here: {p.sentence}." for p in status.phantoms
     ]
     if status.pending:
-        lines.append(f"{words.count(len(status.pending), 'revision')} to the head, {heads}:")
+        count = words.count(len(status.pending), "revision")
+        lines.append(f"{count} to the head, {name_revisions(status.heads)}:")
         lines += [
             f"  {words.one_line(f'{r.revision}  {r.message} ({r.path})')}" for r in status.pending
         ]

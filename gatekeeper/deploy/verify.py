@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gatekeeper.deploy.access import version_tables_of
 from gatekeeper.deploy.model import Access, Deployment, Proof, StepFailed, TargetState
+from gatekeeper.deploy.phrases import join_some, name_revisions
 from gatekeeper.deploy.target import read_state
 from gatekeeper.errors import ProbeError
 from gatekeeper.postgres.difference import compare, is_of_server
@@ -16,8 +17,6 @@ from gatekeeper.postgres.snapshot import ObjectKey, Snapshot
 from gatekeeper.postgres.structure import Table, read_structure
 from gatekeeper.postgres.target import look_at
 from gatekeeper.reporters import gfm, words
-
-_SHOWN = 10
 
 # Users go on to write while a release is deployed. So many rows, or so large a part of them,
 # may be gone beside what the rehearsal predicts: of tables that the policy names, which
@@ -88,7 +87,7 @@ def verify_target(
     }
     if wrong:
         raise StepFailed(
-            f"the target is not as rehearsed: {_listed(wrong)}",
+            f"the target is not as rehearsed: {join_some(wrong)}",
             where=f"{deployment.target.host}:{deployment.target.port}",
             fix="See what the record's page tells of it; what follows is as `on_failure` says.",
             details={**details, "wrong": wrong},
@@ -133,9 +132,9 @@ def _rehearsed(deployment: Deployment, access: Access, proof: Proof | None) -> _
 def _check_version(deployment: Deployment, after: TargetState, lines: list[str]) -> Iterator[str]:
     aim = frozenset(deployment.release.to_revisions)
     if after.versions == aim:
-        lines.append(f"it stands at {_named(after.versions)}")
+        lines.append(f"it stands at {name_revisions(after.versions)}")
     else:
-        yield f"it stands at {_named(after.versions)}, not at {_named(aim)}"
+        yield f"it stands at {name_revisions(after.versions)}, not at {name_revisions(aim)}"
 
 
 def _check_catalog(
@@ -222,7 +221,7 @@ def _compare_models(access: Access, lines: list[str]) -> list[str] | None:
     if wanted is None:
         lines.append("the models were not compared: env.py has no `target_metadata`")
         return None
-    lines.append(f"the models want: {_listed(wanted)}" if wanted else "the models fit the schema")
+    lines.append(f"the models want: {join_some(wanted)}" if wanted else "the models fit the schema")
     return list(wanted)
 
 
@@ -233,12 +232,3 @@ def _labels_of(state: TargetState) -> Table:
 
 def _count(rows: int | None) -> str:
     return "it was no table" if rows is None else f"{rows:,}"
-
-
-def _listed(items: Sequence[str]) -> str:
-    rest = len(items) - _SHOWN
-    return "; ".join(items[:_SHOWN]) + (f"; {rest} more" if rest > 0 else "")
-
-
-def _named(versions: frozenset[str]) -> str:
-    return ", ".join(sorted(versions)) or "no revision"

@@ -84,7 +84,7 @@ def test_a_target_that_is_as_rehearsed(upgraded: Callable[..., Upgraded]) -> Non
     verified = there.verify(proof=there.proof)
     objects = len(there.proof.after.catalog.rows)
     assert verified.lines == (
-        "it stands at b002",
+        "it stands at `b002`",
         f"its catalog is that of the restored copy: {objects} objects",
         "no index is invalid and no constraint NOT VALID that was not so before",
         "public.users has 5 rows, before 205, by the rehearsal 5",
@@ -143,7 +143,7 @@ def test_a_catalog_that_cannot_be_compared_is_said(
 WRONG = [
     pytest.param(
         "UPDATE alembic_version SET version_num = 'a001'",
-        ["it stands at a001, not at b002"],
+        ["it stands at `a001`, not at `b002`"],
         id="version",
     ),
     pytest.param(
