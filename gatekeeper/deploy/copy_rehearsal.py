@@ -27,7 +27,7 @@ from gatekeeper.postgres.difference import compare, is_of_server
 from gatekeeper.postgres.new_values import read_new_values
 from gatekeeper.postgres.observation import find_relations
 from gatekeeper.postgres.rows import read_sequences, row_digests
-from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
+from gatekeeper.postgres.snapshot import Snapshot, differing, take_snapshot
 from gatekeeper.probe.protocol import VersionTable
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.stage import Stage
@@ -198,8 +198,7 @@ def _changed(before: _Content, after: _Content) -> str | None:
     differences = compare(before.catalog, after.catalog)
     if differences:
         return f"the downgrade leads to other privileges: {join_some(differences)}"
-    digests, now = before.digests, after.digests
-    changed = sorted(t for t in digests.keys() | now.keys() if digests.get(t) != now.get(t))
+    changed = differing(before.digests, after.digests)
     if changed:
         return f"after the downgrade rows are not what they were in {join_some(changed)}"
     went_back = sorted(

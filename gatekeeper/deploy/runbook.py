@@ -56,6 +56,7 @@ from gatekeeper.model import ChangeSet, Revision
 from gatekeeper.policy.model import BackupMode, OnFailure
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.new_values import read_new_values
+from gatekeeper.postgres.snapshot import differing
 from gatekeeper.postgres.target import look_at
 from gatekeeper.probe.protocol import VersionTable
 from gatekeeper.rehearsal.stage import Stage
@@ -648,8 +649,7 @@ def _is_as(state: TargetState, told: Mapping[str, Any]) -> bool:
 
 def _differing(state: TargetState, told: Mapping[str, Any]) -> list[str]:
     """Return the objects that are not what they were."""
-    here, there = state.catalog.fingerprints, told["catalog"]
-    return sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
+    return differing(told["catalog"], state.catalog.fingerprints)
 
 
 def _named(revisions: Collection[str]) -> str:

@@ -1,4 +1,10 @@
-"""What differs between two catalog snapshots, told as a person would tell it."""
+"""What differs between two catalog snapshots, told as a person would tell it.
+
+Right where both snapshots are at hand and all that they hold counts: before and after a step, a
+target and its restored copy. Of what was only written down, values are not known any more:
+`Snapshot.fingerprints` then tells what is not as it was in the same database, and `likeness`
+whether one elsewhere is what a rehearsal left, which to the letter it never is.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,10 @@ Held against each other are traits: a digest of each object, for servers of one 
 They leave out what is another thing on every server and no work of a migration: owners and
 privileges, where and how a table is stored, what an administrator tunes, replicates or
 installs beside the schema. What differs beyond that was changed by hand, or by another program.
+
+Right where a release's evidence is held against a target. `difference.compare` and
+`Snapshot.fingerprints` would tell of all that is left out here; they are for a database and
+itself at another moment, or its copy, where none of that may differ unseen.
 """
 
 from __future__ import annotations

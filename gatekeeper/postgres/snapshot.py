@@ -113,7 +113,9 @@ class Snapshot:
     def fingerprints(self) -> Mapping[str, str]:
         """A digest of each object, owners and privileges apart: `table public.users` → hex.
 
-        Those of servers of one major version can be compared.
+        Right for the same database at another moment (`differing`), where of the first only
+        these were written down. With both snapshots at hand `difference.compare` says how an
+        object differs; a database elsewhere differs in what `postgres.likeness` leaves out.
         """
         return {
             " ".join(key): hashlib.sha256(repr(row[1:]).encode()).hexdigest()[:16]
@@ -177,6 +179,14 @@ class Snapshot:
 
     def _table(self, name: str) -> Mapping[str, str]:
         return self.objects.get(("table", name)) or self.objects["foreign table", name]
+
+
+def differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the names, in their order, of what two sets of digests do not agree on.
+
+    That is what only one of them has, too. Such sets are a snapshot's fingerprints.
+    """
+    return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
 
 
 def _without(row: Row, attributes: tuple[str, ...]) -> Row:

@@ -14,7 +14,7 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server
-from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
+from gatekeeper.postgres.snapshot import Snapshot, differing, take_snapshot
 from tests.servers import Place, on_every_server
 
 pytestmark = [
@@ -338,6 +338,36 @@ def test_what_a_server_numbers_for_itself_is_not_told(
         " WHERE attrelid = 'a'::regclass AND attname = 'n'",
     )
     assert [str(change) for change in compare(before, snapshot(database))] == told
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        pytest.param("SELECT", [], id="nothing"),
+        pytest.param("INSERT INTO loose VALUES (1, '2026-01-01')", [], id="rows"),
+        pytest.param(
+            "ALTER TABLE loose OWNER TO pg_monitor; GRANT SELECT ON t TO pg_monitor;"
+            "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO pg_monitor",
+            [],
+            id="owners and privileges",
+        ),
+        pytest.param("DROP INDEX t_a; CREATE INDEX t_a ON t (a)", [], id="made again"),
+        pytest.param("ALTER TABLE t ALTER b SET DEFAULT 4", ["column public.t.b"], id="changed"),
+        pytest.param(
+            "DROP INDEX t_a; CREATE SCHEMA other",
+            ["index public.t_a", "schema other"],
+            id="missing and new",
+        ),
+        pytest.param("COMMENT ON TABLE p IS 'folk'", ["table public.p"], id="comment"),
+    ],
+)
+def test_fingerprints_tell_what_is_not_as_it_was(
+    base: Database, base_snapshot: Snapshot, sql: str, expected: list[str]
+) -> None:
+    with open_database(base.server, base) as clone:
+        execute(clone, sql)
+        after = snapshot(clone)
+    assert differing(base_snapshot.fingerprints, after.fingerprints) == expected
 
 
 def test_the_ignored_table_is_left_out_with_all_that_is_its_own(database: Database) -> None:
