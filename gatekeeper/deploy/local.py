@@ -12,7 +12,8 @@ from gatekeeper.reporters import words
 def make_local_release(changes: ChangeSet, status: Status) -> Release:
     """Return the release that brings a database to the heads of the work tree.
 
-    It was rehearsed by nobody, so it holds nothing against the target.
+    It was rehearsed by nobody, so it holds nothing against the target. Where what is pending
+    cannot be told it has no revision; preflight refuses a target that stands there.
     """
     return Release(
         tag="work tree",
@@ -22,7 +23,7 @@ def make_local_release(changes: ChangeSet, status: Status) -> Release:
         project=changes.project,
         from_revisions=status.revisions,
         to_revisions=changes.head_heads,
-        revisions=tuple(map(_pending, status.pending)),
+        revisions=tuple(map(_pending, status.pending or ())),
         window=(),
         obstacles=(),
         content_hash=changes.content_hash,

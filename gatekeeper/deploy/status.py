@@ -27,19 +27,20 @@ _USUAL_NAME = "alembic_version"
 class Status:
     """Where a target stands: `revisions` are what its version tables hold.
 
-    `pending` is in the order in which it would be applied. `phantoms` are revisions that no
-    file has.
+    `pending` is in the order in which it would be applied, and None where that cannot be told:
+    `phantoms` are revisions that no file has, so nobody knows what they come after.
     """
 
     revisions: tuple[str, ...]
     heads: tuple[str, ...]
-    pending: tuple[Revision, ...]
+    pending: tuple[Revision, ...] | None
     phantoms: tuple[Phantom, ...]
 
     @property
     def exit_code(self) -> ExitCode:
         """PASS for a target that is at the head and nowhere else."""
-        return ExitCode.FAIL if self.pending or self.phantoms else ExitCode.PASS
+        is_there = self.pending == () and not self.phantoms
+        return ExitCode.PASS if is_there else ExitCode.FAIL
 
 
 def find_status(
@@ -84,14 +85,16 @@ def read_status(target: Server, repository: Repository, changes: ChangeSet) -> S
     each = ours or list(tables.values()) or [frozenset()]
     applied = frozenset.intersection(*(applied_at(held, history) for held in each))
     versions = frozenset().union(*each)
+    phantoms = find_phantoms(repository, changes, versions)
+    pending = tuple(r for r in history if r.revision not in applied)
     return Status(
         revisions=(
             *(r.revision for r in history if r.revision in versions),
             *sorted(versions - known),
         ),
         heads=changes.head_heads,
-        pending=tuple(r for r in history if r.revision not in applied),
-        phantoms=find_phantoms(repository, changes, versions),
+        pending=None if phantoms and pending else pending,
+        phantoms=phantoms,
     )
 
 
@@ -99,9 +102,12 @@ def render_text(status: Status) -> str:
     """Return the status as a person reads it."""
     lines = [f"The target stands at {name_revisions(status.revisions)}."]
     lines += [
-        f"{words.code(p.revision)} is of no file here: {p.sentence}." for p in status.phantoms
+        f"{words.code(p.revision)} is unknown, no file here has it: {p.sentence}."
+        for p in status.phantoms
     ]
-    if status.pending:
+    if status.pending is None:
+        lines.append("What is pending cannot be told here, only from a checkout that has its file.")
+    elif status.pending:
         count = words.count(len(status.pending), "revision")
         lines.append(f"{count} to the head, {name_revisions(status.heads)}:")
         lines += [
@@ -118,7 +124,9 @@ def render_json(status: Status) -> str:
         "schema": 1,
         "revisions": list(status.revisions),
         "heads": list(status.heads),
-        "pending": [
+        "pending": None
+        if status.pending is None
+        else [
             {"revision": r.revision, "message": r.message, "path": r.path} for r in status.pending
         ],
         "phantoms": [

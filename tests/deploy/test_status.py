@@ -122,6 +122,41 @@ def test_a_revision_of_another_branch(
     assert ran.returncode == 1
     assert told["revisions"] == ["f00d"]
     assert told["phantoms"] == [{"revision": "f00d", "commit": commit, "refs": ["topic"]}]
+    assert told["pending"] is None, "what it comes after is not known here"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("known", "pending", "said"),
+    [
+        pytest.param(
+            "a002",
+            None,
+            "What is pending cannot be told here, only from a checkout that has its file.",
+            id="behind",
+        ),
+        pytest.param("b003", [], None, id="at the head"),
+    ],
+)
+def test_a_revision_that_no_branch_has_beside_one_that_is_known(
+    known: str,
+    pending: list[Any] | None,
+    said: str | None,
+    repository: GitRepository,
+    database: Database,
+    clean_environment: dict[str, str],
+) -> None:
+    execute(database, *version_table(known, "beef"))
+    ran = status(repository, clean_environment, url_of(database), "--format", "json")
+    assert (ran.returncode, json.loads(ran.stdout)["pending"]) == (1, pending)
+    ran = status(repository, clean_environment, url_of(database))
+    assert ran.returncode == 1
+    assert ran.stdout.splitlines() == [
+        f"The target stands at `{known}`, `beef`.",
+        "`beef` is unknown, no file here has it: no branch or tag of this clone ever had a file "
+        "of it.",
+        *([] if said is None else [said]),
+    ]
 
 
 @pytest.mark.slow
@@ -146,9 +181,11 @@ def test_what_a_person_reads(
         execute(database, "UPDATE alembic_version SET version_num = 'f00d'")
         ran = status(repository, clean_environment, url)
         commit = repository.git("rev-parse", "topic")[:12]
-        assert ran.stdout.startswith(
+        assert ran.stdout == (
             "The target stands at `f00d`.\n"
-            f"`f00d` is of no file here: commit {commit} made its file, which is in `topic`.\n"
+            f"`f00d` is unknown, no file here has it: commit {commit} made its file, which is in "
+            "`topic`.\n"
+            "What is pending cannot be told here, only from a checkout that has its file.\n"
         )
 
 
