@@ -33,11 +33,12 @@ from gatekeeper.deploying import deploy as carry_out_release
 from gatekeeper.doctor.examine import examine, exit_code
 from gatekeeper.doctor.target import TARGET_OPTION
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError
-from gatekeeper.files import unwritable, write_file, write_folder
+from gatekeeper.files import require_folder, unwritable, write_file, write_folder
 from gatekeeper.model import Report, Verdict
 from gatekeeper.policy import waivers, weakening
 from gatekeeper.policy.load import LOCAL
 from gatekeeper.probe.sandbox import protect_own_environment
+from gatekeeper.release.files import FILE_NAMES
 from gatekeeper.releasing import rehearse_release
 from gatekeeper.reporters import REPORTERS
 from gatekeeper.reporters.context import RenderContext
@@ -47,6 +48,7 @@ from gatekeeper.signals import raise_interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_REPORT = "report.json"
 _STATUS = {"terminal": render_text, "json": render_json}
 
 _EXIT_CODES = {
@@ -206,7 +208,7 @@ def doctor(request: Request, target_url: str | None) -> ExitCode:
     "--output",
     metavar="DIR",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     help="The folder for plan, evidence and report.",
 )
 def release(
@@ -217,11 +219,12 @@ def release(
     output: Path,
 ) -> ExitCode:
     """Rehearse what a release tag adds and write the plan of its deployment."""
+    require_folder(output, (*FILE_NAMES, _REPORT), "--output")
     with _progress() as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         released = rehearse_release(request, tag, previous, tags, surroundings)
     context = RenderContext(surroundings.now)
-    files = {**released.files, "report.json": REPORTERS["json"](released.report, context)}
+    files = {**released.files, _REPORT: REPORTERS["json"](released.report, context)}
     write_folder(output, files)
     click.echo(files["plan.md"], nl=False)
     return _EXIT_CODES[released.report.verdict]
@@ -259,7 +262,7 @@ def status(request: Request, format: str) -> ExitCode:
 @click.option(
     "--record",
     metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     help="The folder for journal, backup and record.",
 )
 @_option("--attested", metavar="ID", multiple=True, help="What a person has seen to.")

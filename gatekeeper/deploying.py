@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatekeeper.deploy.access import session_name
-from gatekeeper.deploy.journal import Journal, open_journal
+from gatekeeper.deploy.journal import FILE_NAME, Journal, open_journal
 from gatekeeper.deploy.local import make_local_release
 from gatekeeper.deploy.model import (
     Deployment,
@@ -29,7 +29,7 @@ from gatekeeper.deploy.status import read_status
 from gatekeeper.deploy.target import find_target
 from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import ConfigError, Interrupted
-from gatekeeper.files import make_folder, write_file
+from gatekeeper.files import make_folder, require_folder, write_file
 from gatekeeper.git import Repository, Tree, find_repository, open_tree, relative_folder
 from gatekeeper.histories import Occasion
 from gatekeeper.model import Project
@@ -53,6 +53,8 @@ from gatekeeper.revisions.changes import read_change_set
 from gatekeeper.revisions.discover import choose_projects
 
 _RECORD = "record.json"
+_PLAN_NAMES = ("plan.json", "evidence.json")
+_RECORD_NAMES = (_RECORD, "record.md", FILE_NAME, *_PLAN_NAMES)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def deploy(
     A signal is raised as `DeployInterrupted` once that is written. `begun` is called when it
     is known what is asked for, before the first step.
     """
+    require_folder(request.record, _RECORD_NAMES, "--record")
     means = _means(request, surroundings)
     make_folder(request.record, "--record")
     identity = _identity(means.deployment)
@@ -148,7 +151,7 @@ def _identity(deployment: Deployment) -> dict[str, str]:
 
 def _copy_plan(plan: Path, folder: Path) -> None:
     """Keep what was carried out with the record of it."""
-    for name in ("plan.json", "evidence.json"):
+    for name in _PLAN_NAMES:
         source = plan.with_name(name) if name != "plan.json" else plan
         if source.resolve() != (folder / name).resolve():
             write_file(folder / name, source.read_text(encoding="utf-8"))

@@ -51,6 +51,32 @@ def test_lint_reads_what_is_new_and_runs_nothing(gatekeeper: Gatekeeper) -> None
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        ("release", "--output"),
+        ("deploy", "--environment", "staging", "--plan", "plan.json", "--record"),
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize(
+    ("folder", "what"),
+    [("alembic.ini", "written to"), ("alembic.ini/a/b", "made in {shop}/alembic.ini")],
+)
+def test_a_folder_that_cannot_be_written_to_is_told_at_once(
+    command: tuple[str, ...], folder: str, what: str, gatekeeper: Gatekeeper, shop: Path
+) -> None:
+    """There is neither a release nor a plan here, and that is not even looked at."""
+    before = sorted(shop.rglob("*"))
+    ran = gatekeeper(*command, str(shop / folder))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        f"gatekeeper: {shop / folder}: the folder cannot be {what.format(shop=shop)}: "
+        f"Not a directory\nGive `{command[-1]}` a folder that you may write to.\n"
+    )
+    assert sorted(shop.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
     ("path", "code"),
     [(f"{V}/a001.py", 0), (f"{V}/b001.py", 1), (V, 1), ("migrations/env.py", 0)],
 )

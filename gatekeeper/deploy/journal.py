@@ -78,7 +78,14 @@ class Journal:
         self.steps: list[StepRecord] = []
         self.earlier: Mapping[StepName, StepRecord] = {}
         self._now = now
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"the journal of this record cannot be written to: {error.strerror}",
+                where=str(path),
+                fix="Give `--record` another folder, or go on as the user who made this one.",
+            ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -11,15 +11,14 @@ from gatekeeper.model import Outcome, Rehearsal, Statement, Step
 from gatekeeper.release.page import render_page
 from gatekeeper.release.plan import Plan, PlannedRevision
 
+FILE_NAMES = ("plan.md", "plan.json", "evidence.json")
+
 
 def render_files(plan: Plan) -> dict[str, str]:
     """Return the plan as a page and as data, and the evidence, by the names of their files."""
     text = render_plan(plan)
-    return {
-        "plan.md": render_page(plan),
-        "plan.json": text,
-        "evidence.json": render_evidence(plan, text),
-    }
+    texts = (render_page(plan), text, render_evidence(plan, text))
+    return dict(zip(FILE_NAMES, texts, strict=True))
 
 
 def render_plan(plan: Plan) -> str:

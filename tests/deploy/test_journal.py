@@ -224,6 +224,16 @@ def test_the_journal_is_for_its_owner_alone(tmp_path):
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_journal_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(ConfigError) as raised:
+        past_of(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path / FILE_NAME}: the journal of this record cannot be written to: Is a directory\n"
+        "Give `--record` another folder, or go on as the user who made this one."
+    )
+
+
 def test_two_processes_do_not_write_one_record(tmp_path):
     with (
         open_journal(tmp_path, IDENTITY, "first", now),
