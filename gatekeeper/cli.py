@@ -25,9 +25,10 @@ from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
 from gatekeeper.deploy.local import render_pending
 from gatekeeper.deploy.model import Deployment, DeployOutcome
-from gatekeeper.deploy.record import render_page
+from gatekeeper.deploy.record import Record
 from gatekeeper.deploy.status import find_status, render_json, render_text
 from gatekeeper.deploy.target import find_target
+from gatekeeper.deploy.terminal import render as render_record
 from gatekeeper.deploying import DeployRequest, roll_back
 from gatekeeper.deploying import deploy as carry_out_release
 from gatekeeper.doctor.examine import examine, exit_code
@@ -39,6 +40,7 @@ from gatekeeper.policy import waivers, weakening
 from gatekeeper.policy.load import LOCAL
 from gatekeeper.probe.sandbox import protect_own_environment
 from gatekeeper.release.files import FILE_NAMES
+from gatekeeper.release.terminal import render as render_plan
 from gatekeeper.releasing import rehearse_release
 from gatekeeper.reporters import REPORTERS
 from gatekeeper.reporters.context import RenderContext
@@ -223,10 +225,10 @@ def release(
     with _progress() as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         released = rehearse_release(request, tag, previous, tags, surroundings)
-    context = RenderContext(surroundings.now)
-    files = {**released.files, _REPORT: REPORTERS["json"](released.report, context)}
-    write_folder(output, files)
-    click.echo(files["plan.md"], nl=False)
+    as_json = REPORTERS["json"](released.report, RenderContext(surroundings.now))
+    write_folder(output, {**released.files, _REPORT: as_json})
+    context = _of_terminal(surroundings.now)
+    click.echo(render_plan(released.plan, context, output), nl=False, color=context.color)
     return _EXIT_CODES[released.report.verdict]
 
 
@@ -279,6 +281,7 @@ def deploy(
     """
     if environment != LOCAL:
         plan, record = _require("--plan", plan), _require("--record", record)
+    page = None if record is None else record / "record.md"
     with contextlib.ExitStack() as stack:
         if record is None:
             folder = tempfile.TemporaryDirectory(prefix="gatekeeper-local-")
@@ -293,8 +296,13 @@ def deploy(
         with _progress() as progress:
             surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
             done = carry_out_release(asked, surroundings, _show_pending)
-    click.echo(render_page(done), nl=False)
+    _show_record(done, page, surroundings.now)
     return done.outcome.exit_code
+
+
+def _show_record(record: Record, page: Path | None, now: dt.datetime) -> None:
+    context = _of_terminal(now)
+    click.echo(render_record(record, context, page), nl=False, color=context.color)
 
 
 def _require(option: str, value: Path | None) -> Path:
@@ -334,7 +342,7 @@ def rollback(request: Request, environment: str, record: Path) -> ExitCode:
     with _progress() as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         done = roll_back(asked, surroundings)
-    click.echo(render_page(done), nl=False)
+    _show_record(done, record / "rollback.md", surroundings.now)
     # What a failed deploy ends with is what was asked for here.
     is_back = done.outcome is DeployOutcome.ROLLED_BACK
     return ExitCode.PASS if is_back else done.outcome.exit_code

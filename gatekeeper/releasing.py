@@ -9,7 +9,7 @@ from gatekeeper import pipeline
 from gatekeeper.git import find_repository
 from gatekeeper.model import Report
 from gatekeeper.release.files import render_files
-from gatekeeper.release.plan import make_plan
+from gatekeeper.release.plan import Plan, make_plan
 from gatekeeper.release.tags import choose_range
 from gatekeeper.request import Request, Since, Surroundings
 
@@ -20,6 +20,7 @@ class RehearsedRelease:
 
     tag: str
     report: Report
+    plan: Plan = field(repr=False)
     files: Mapping[str, str] = field(repr=False)
 
 
@@ -36,4 +37,4 @@ def rehearse_release(
     asked = replace(request, head=this.tag.commit, since=Since(before))
     report = pipeline.check(asked, surroundings)
     plan = make_plan(report, this.tag.name, this.tag.commit, before)
-    return RehearsedRelease(this.tag.name, report, render_files(plan))
+    return RehearsedRelease(this.tag.name, report, plan, render_files(plan))

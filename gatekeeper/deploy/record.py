@@ -6,7 +6,7 @@ Neither holds data of the target's rows, nor an address or a password.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,14 @@ _NOTHING_DONE = "There was nothing to do: the target stands at the release's hea
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a deploy failed; `problems`, where there are several, come each with its remedy."""
+
+    sentence: str
+    problems: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Record:
     """All that is told of a deploy, or of a rollback.
 
@@ -53,6 +61,43 @@ class Record:
     def failed(self) -> StepRecord | None:
         """The first step that failed."""
         return next((s for s in self.steps if s.outcome is StepOutcome.FAILED), None)
+
+    @property
+    def failure(self) -> Failure | None:
+        """What failed first, without what is to be done about it: that is `next`."""
+        if self.failed is None:
+            return None
+        step = self.failed.step.value
+        problems = tuple((what, fix) for what, fix in self.failed.details.get("problems", ()))
+        if len(problems) > 1:
+            return Failure(f"What failed: {step}, for {len(problems)} reasons.", problems)
+        # The sentence of an error ends with its remedy.
+        remedy = " ".join((self.next or "").split()).rstrip(".")
+        what = (self.failed.reason or "").removesuffix(remedy).rstrip(". ")
+        return Failure(f"What failed: {step}: {what}")
+
+    @property
+    def to_do(self) -> str | None:
+        """What a person must do, None where nothing is or each problem tells it."""
+        return None if self.failure is not None and self.failure.problems else self.next
+
+    @property
+    def came_of_it(self) -> str:
+        """What became of the target, as a sentence."""
+        return _NOTHING_DONE if self.had_nothing_to_do else _SAYS[self.outcome]
+
+    @property
+    def leads(self) -> str:
+        """From where to where the release leads, and how long users were kept out."""
+        maintenance = (
+            f" Maintenance lasted {words.seconds(self.maintenance_seconds)}."
+            if self.maintenance_seconds
+            else ""
+        )
+        return (
+            f"The release leads from {_heads(self.from_revisions)} to "
+            f"{_heads(self.to_revisions)}, commit {self.commit[:7]}.{maintenance}"
+        )
 
     @property
     def had_nothing_to_do(self) -> bool:
@@ -138,23 +183,17 @@ def render_page(record: Record) -> str:
     """Return record.md: what came of it, what is to do, the steps, what each of them said."""
     parts = [
         f"# {gfm.code(record.tag)} on {gfm.code(record.environment)}: {record.outcome.value}",
-        _NOTHING_DONE if record.had_nothing_to_do else _SAYS[record.outcome],
+        record.came_of_it,
     ]
-    if record.failed is not None:
-        parts += _tell_failure(record.failed, record.next)
-    elif record.next is not None:
-        parts.append(f"**Next:** {gfm.inline(record.next)}")
-    parts.append(
-        gfm.inline(
-            f"The release leads from {_heads(record.from_revisions)} to "
-            f"{_heads(record.to_revisions)}, commit {record.commit[:7]}."
-            + (
-                f" Maintenance lasted {words.seconds(record.maintenance_seconds)}."
-                if record.maintenance_seconds
-                else ""
-            )
+    failure = record.failure
+    if failure is not None:
+        parts.append(gfm.inline(failure.sentence))
+        parts.append(
+            "\n".join(f"- {gfm.inline(f'{what}. {fix}')}" for what, fix in failure.problems)
         )
-    )
+    if record.to_do is not None:
+        parts.append(f"**Next:** {gfm.inline(record.to_do)}")
+    parts.append(gfm.inline(record.leads))
     rows = [_row(step, is_told=step is record.failed) for step in record.steps]
     parts.append(gfm.table(_HEAD, _RULE, rows))
     for step in record.steps:
@@ -162,22 +201,7 @@ def render_page(record: Record) -> str:
             parts.append(gfm.folded(step.step.value, gfm.fence("\n".join(step.output), "text")))
         if step.details.get("tables"):
             parts.append(render_tables(step.details["tables"]))
-    return "\n\n".join(parts) + "\n"
-
-
-def _tell_failure(failed: StepRecord, following: str | None) -> Iterator[str]:
-    """Yield what failed and what is to do: of several problems each with its own remedy."""
-    problems = failed.details.get("problems", ())
-    if len(problems) > 1:
-        yield f"What failed: {failed.step.value}, for {len(problems)} reasons."
-        yield "\n".join(f"- {gfm.inline(f'{what}. {fix}')}" for what, fix in problems)
-        return
-    # The sentence of an error ends with its remedy.
-    remedy = " ".join((following or "").split()).rstrip(".")
-    what = (failed.reason or "").removesuffix(remedy).rstrip(". ")
-    yield gfm.inline(f"What failed: {failed.step.value}: {what}")
-    if following is not None:
-        yield f"**Next:** {gfm.inline(following)}"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _row(step: StepRecord, is_told: bool) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def _print_findings(console: Console, report: Report, rows: list[tuple[Row, Find
         place = _place(finding)
         if place:
             console.print(Text(" " * _INDENT) + place, soft_wrap=True)
-        console.print(_indented(code_text(row.detail)))
+        console.print(indented(code_text(row.detail)))
         severe = finding.waiver is None and words.severity_of(report, finding) is Severity.ERROR
         if severe and finding.remedy.strip() and finding.remedy not in told:
             told.add(finding.remedy)
@@ -112,12 +112,12 @@ def _print_findings(console: Console, report: Report, rows: list[tuple[Row, Find
         console.print(f"{left} not listed here; `--format json` has all.\n")
 
 
-def print_remedy(console: Console, remedy: str) -> None:
+def print_remedy(console: Console, remedy: str, title: str = "How to fix") -> None:
     """Print a remedy with its prose wrapped and its code as it is."""
-    console.print(_indented(Text("How to fix", style="bold")))
+    console.print(indented(Text(title, style="bold")))
     for block in remedies.read_blocks(remedy):
         if block.language is None:
-            console.print(_indented(code_text(block.text)))
+            console.print(indented(code_text(block.text)))
             continue
         for line in block.text.split("\n"):  # never wrapped: it is there to be copied
             console.print(Text(" " * (_INDENT + 4) + line, style="cyan"), soft_wrap=True)
@@ -127,7 +127,7 @@ def _print_notes(console: Console, notes: tuple[str, ...]) -> None:
     if notes:
         console.print("How the project was run:")
         for note in notes:
-            console.print(_indented(code_text(words.one_line(note))), style="dim")
+            console.print(indented(code_text(words.one_line(note))), style="dim")
         console.print()
 
 
@@ -209,7 +209,8 @@ def _place(finding: Finding) -> Text:
     return Text.assemble((location or "", "underline"), between, revision)
 
 
-def _indented(text: Text) -> Padding:
+def indented(text: Text) -> Padding:
+    """Return text that stands below what it belongs to."""
     return Padding(text, (0, 0, 0, _INDENT))
 
 

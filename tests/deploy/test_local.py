@@ -47,13 +47,16 @@ def test_what_is_pending_is_shown_applied_verified_and_tested(place: Place) -> N
         "2 revisions to the head, `a002`:\n"
         "  a001 message of a001 (migrations/versions/a001.py)\n"
         "  a002 message of a002 (migrations/versions/a002.py)\n"
-        "\n# `work tree` on `local`: deployed\n"
+        "\n`work tree` on `local`: deployed\n"
     )
     assert "tested" in ran.stdout
     assert tables(place) == ["alembic_version", "orders", "users"]
     again = place.run("deploy", "--environment", "local")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.startswith("The database stands at `a002`.\n\n# ")
+    assert again.stdout.startswith(
+        "The database stands at `a002`.\n\n`work tree` on `local`: deployed\n"
+    )
+    assert "The record is" not in ran.stdout + again.stdout, "it is thrown away"
 
 
 def test_a_revision_that_fails_leaves_the_database_as_it_was(place: Place) -> None:
@@ -62,8 +65,8 @@ def test_a_revision_that_fails_leaves_the_database_as_it_was(place: Place) -> No
     )
     ran = place.run("deploy", "--environment", "local")
     assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "# `work tree` on `local`: unchanged" in ran.stdout
-    assert "division by zero" in ran.stdout
+    assert "\n`work tree` on `local`: unchanged\n" in ran.stdout
+    assert "division by zero" in " ".join(ran.stdout.split())
     assert tables(place) == []
 
 
@@ -79,7 +82,10 @@ def test_a_revision_of_another_branch_is_named(place: Place) -> None:
         )
     ran = place.run("deploy", "--environment", "local")
     assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "experiment" in ran.stdout
+    assert ran.stdout.startswith(
+        "The database stands at `f00d`.\n\n`work tree` on `local`: refused\n"
+    )
+    assert "which is in `experiment`" in " ".join(ran.stdout.split())
 
 
 @pytest.mark.parametrize(

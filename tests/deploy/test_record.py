@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from dataclasses import replace
 
-from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome, StepRecord
+from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome
 from gatekeeper.deploy.record import Record, render_json, render_page
-
-BEGAN = dt.datetime(2026, 11, 24, 12, 0, 0, tzinfo=dt.UTC)
-
-
-def step(
-    name: StepName,
-    outcome: StepOutcome = StepOutcome.PASSED,
-    reason: str | None = None,
-    after: float = 0.0,
-    seconds: float = 1.0,
-    output: tuple[str, ...] = (),
-) -> StepRecord:
-    return StepRecord(name, outcome, reason, BEGAN + dt.timedelta(seconds=after), seconds, output)
-
-
-RECORD = Record(
-    environment="staging",
-    outcome=DeployOutcome.ROLLED_BACK,
-    tag="v1.1.0",
-    commit="0123456789abcdef",
-    from_revisions=("a001",),
-    to_revisions=("a002",),
-    steps=(
-        step(StepName.MAINTENANCE_ON, after=10),
-        step(StepName.APPLY, after=11, seconds=0.25, output=("ALTER TABLE a ADD b text",)),
-        step(StepName.SMOKE_TEST, StepOutcome.FAILED, "`pytest` ended with 1", after=12),
-        step(StepName.WATCH, StepOutcome.SKIPPED, "smoke-test failed", seconds=0),
-        step(StepName.MAINTENANCE_OFF, after=20, seconds=0.5),
-    ),
-    next="Mend the smoke test.",
-    evidence={"verdict": "pass"},
-)
+from tests.deploy.records import RECORD, REFUSED, step
 
 
 def test_the_page_says_what_came_of_it_first():
@@ -91,13 +59,7 @@ def test_what_is_to_be_done_is_said_once():
 
 
 def test_each_of_several_problems_has_its_own_remedy():
-    problems = [["it is a replica", "Name the primary."], ["`ix` is invalid", "Drop `ix`."]]
-    failed = replace(
-        step(StepName.PREFLIGHT, StepOutcome.FAILED, "it is a replica; `ix` is invalid. Name …"),
-        details={"problems": problems},
-    )
-    record = replace(RECORD, outcome=DeployOutcome.REFUSED, steps=(failed,), next="Name …")
-    assert opening(record) == (
+    assert opening(REFUSED) == (
         "Refused. The target was not touched.\n\n"
         "What failed: preflight, for 2 reasons.\n\n"
         "- it is a replica. Name the primary.\n"

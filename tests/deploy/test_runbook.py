@@ -187,7 +187,14 @@ def test_a_release_is_deployed(
     }
     assert (site.version, site.columns) == (["a002"], ["id", "note", "email"])
     assert site.ask("SELECT count(*) FROM users") == [25]
-    assert "# `v1.1.0` on `staging`: deployed" in ran.stdout
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "`v1.1.0` on `staging`: deployed"
+    steps = [line.split()[:3] for line in lines if line[:1] in ("✓", "✗", "–")]
+    signs = {"passed": "✓", "failed": "✗", "skipped": "–"}
+    assert steps == [[signs[how], how, name] for name, how in outcomes(record).items()]
+    assert lines[-1] == f"The record is {tmp_path / 'record' / 'record.md'}"
+    page = (tmp_path / "record" / "record.md").read_text(encoding="utf-8")
+    assert page.startswith("# `v1.1.0` on `staging`: deployed\n")
 
 
 def test_a_target_at_the_release_already_has_nothing_done_to_it(
@@ -430,7 +437,7 @@ def test_a_target_that_was_changed_since_is_not_taken_back(
     execute(target, "CREATE INDEX byhand ON users (note)")
     ran = site.roll_back()
     assert ran.returncode == 1
-    assert "index public.byhand" in ran.stdout
+    assert "index public.byhand" in " ".join(ran.stdout.split())
     assert site.version == ["a002"]
 
 

@@ -120,8 +120,15 @@ def test_the_plan_of_a_release(
     assert (evidence["verdict"], evidence["is_rehearsed"]) == ("pass", True)
     assert evidence["head_revisions"] == ["a003"]
     assert [r["transactional"] for r in plan["revisions"]] == [True, True]
-    rows = [line for line in ran.stdout.splitlines() if line.startswith("| `a00")]
+    page = (output / "plan.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `a00")]
     assert [row.split(" | ")[-2] for row in rows] == ["nothing is left", "nothing is left"]
+    assert ran.stdout.startswith("Release `v1.1.0`: the database\nRehearsed without an error; ")
+    assert " ".join(ran.stdout.split()).count("If it fails: nothing is left") == 2
+    assert ran.stdout.endswith(
+        f"    gatekeeper deploy --environment NAME --plan {output / 'plan.json'} --record DIR\n"
+    )
+    assert "|" not in ran.stdout
     assert (
         evidence["catalog"]["before"] == evidence["catalog"]["after"]
     )  # what a003 drops is a002's
@@ -150,7 +157,8 @@ def test_the_first_release_begins_with_an_empty_database(
         "sequence public.users_id_seq",
         "table public.users",
     ]
-    assert "1 revision in the first release, from an empty database to `a001`" in ran.stdout
+    told = " ".join(ran.stdout.split())
+    assert "1 revision in the first release, from an empty database to `a001`" in told
 
 
 def test_a_release_without_a_migration(
@@ -188,7 +196,8 @@ def test_what_an_earlier_release_has_and_this_one_lacks(
     ran, output = release(shop, server, clean_environment, "v2.0.0", "--tag", "v2.0.0")
     assert ran.returncode == 1
     assert read(output, "plan.json")["previous"] == "v1.1.1"
-    assert "`c001` was merged before and this change deletes it" in ran.stdout
+    told = " ".join(ran.stdout.split())
+    assert "`c001` was merged before and this change deletes it" in told
 
 
 @pytest.mark.parametrize(
