@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 # What a value looks like as a text depends on these. A policy must raise an error instead of
 # hiding rows from us.
-_SESSION = """
+SESSION = """
 SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
     ('search_path', 'pg_catalog'), ('row_security', 'off'), ('timezone', 'UTC'),
     ('datestyle', 'ISO, MDY'), ('intervalstyle', 'postgres'), ('extra_float_digits', '1'),
@@ -70,36 +70,43 @@ def count_rows(
     counted = {}
     with connection.cursor() as cursor:
         for table in _choose(connection, tables, ignore):
-            cursor.execute(f"{_SESSION} SELECT count(*) FROM {table.source}")
+            cursor.execute(f"{SESSION} SELECT count(*) FROM {table.source}")
             counted[table.name] = (cursor.fetchone() or (0,))[0]
     return counted
 
 
-def row_digests(connection: Connection, tables: Collection[str] = ()) -> Mapping[str, str]:
+def row_digests(connection: Connection, names: Collection[str] = ()) -> Mapping[str, str]:
     """Return a digest of all rows of each table, those of the whole database by default.
 
     Equal rows have an equal digest, whatever their order, and on any server. Names are those
     that `count_rows` takes. In a transaction its settings are others until its end.
     """
+    tables = _choose(connection, names, frozenset())
+    return {t.name: digest_rows(connection, t.source, t.columns or "") for t in tables}
+
+
+def digest_rows(connection: Connection, source: str, columns: str, condition: str = "true") -> str:
+    """Return the number and a digest of the rows that meet a condition, as `row_digests` does.
+
+    All of it is SQL, whose names PostgreSQL has quoted. Values count by what they look like: of
+    many types `=` is not there or tells only of a size.
+    """
     # UTF-8 whatever the database's encoding; of SQL_ASCII nobody knows what the bytes mean.
     is_unknown = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
     encoding = "SQL_ASCII" if is_unknown else "UTF8"
-    digests = {}
+    text = f"convert_to(ROW({columns})::text, '{encoding}')"
     with connection.cursor() as cursor:
-        for table in _choose(connection, tables, frozenset()):
-            text = f"convert_to(ROW({table.columns or ''})::text, '{encoding}')"
-            cursor.execute(
-                # Sums of two parts: they do not depend on the order, and do not cancel
-                # equal rows out as an exclusive or would.
-                f"{_SESSION} SELECT count(*), coalesce(sum(('x' || left(hash, 16))::bit(64)::int8),"
-                " 0), coalesce(sum(('x' || right(hash, 16))::bit(64)::int8), 0)"
-                f" FROM (SELECT encode(sha256({text}), 'hex') AS hash FROM {table.source}"
-                # It is computed once for a row and not once for each sum (no subquery that
-                # is pulled up).
-                " OFFSET 0) hashed"
-            )
-            digests[table.name] = " ".join(map(str, cursor.fetchone() or ()))
-    return digests
+        cursor.execute(
+            # Sums of two parts: they do not depend on the order, and do not cancel equal rows
+            # out as an exclusive or would.
+            f"{SESSION} SELECT count(*), coalesce(sum(('x' || left(hash, 16))::bit(64)::int8), 0),"
+            " coalesce(sum(('x' || right(hash, 16))::bit(64)::int8), 0)"
+            f" FROM (SELECT encode(sha256({text}), 'hex') AS hash FROM {source} WHERE {condition}"
+            # It is computed once for a row and not once for each sum (no subquery that is
+            # pulled up).
+            " OFFSET 0) hashed"
+        )
+        return " ".join(map(str, cursor.fetchone() or ()))
 
 
 def read_sequences(connection: Connection) -> Mapping[str, int]:
@@ -108,7 +115,7 @@ def read_sequences(connection: Connection) -> Mapping[str, int]:
     One that went back would give again what is in its table already.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_SESSION + _SEQUENCES)
+        cursor.execute(SESSION + _SEQUENCES)
         return dict(cursor.fetchall())
 
 
@@ -118,7 +125,7 @@ def _choose(
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_catalog.current_schemas(false)::text[]")
         ((schemas,),) = cursor.fetchall()
-        cursor.execute(_SESSION + _TABLES)
+        cursor.execute(SESSION + _TABLES)
         tables = [_Table(*row) for row in cursor.fetchall()]
     if not names:
         return tuple(t for t in tables if not t.is_partition and t.name not in ignore)

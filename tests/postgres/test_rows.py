@@ -9,6 +9,7 @@ import pytest
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.rows import count_rows, read_sequences, row_digests
 from gatekeeper.postgres.servers import Server
+from tests.postgres.kinds import require_type
 from tests.servers import on_every_server
 
 pytestmark = [pytest.mark.postgres, on_every_server()]
@@ -105,6 +106,41 @@ def test_rows_that_differ(database: Database, change: str) -> None:
     execute(database, change)
     assert digests(database) != before
     assert digests(database).keys() == before.keys()
+
+
+# Of these `=` is not there, or tells only that a size is the same.
+WITHOUT_EQUALITY = [
+    ("json", '{"a": 1}', '{"a":  1}'),
+    ("json[]", '{"{\\"a\\": 1}"}', '{"{\\"a\\": 2}"}'),
+    ("point", "(0.1,2)", "(2,0.1)"),
+    ("polygon", "((0,0),(1,1),(1,0))", "((0,0),(1,1),(0,1))"),
+    ("box", "(2,1),(0,0)", "(1,2),(0,0)"),
+    ("circle", "<(0,0),1>", "<(1,0),1>"),
+    ("path", "[(0,0),(1,1)]", "[(0,0),(1,2)]"),
+    ("xml", "<a><b/></a>", "<a><b> </b></a>"),
+    ("xml", "one<b/>two", "one<b/>"),
+    ("xml", '<?xml version="1.0" standalone="yes"?><ä/>', "<ä/>"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "another"), WITHOUT_EQUALITY)
+def test_values_that_postgresql_does_not_compare(
+    database: Database, other: Database, kind: str, value: str, another: str
+) -> None:
+    require_type(database, kind)
+    other.server.administer(f"ALTER DATABASE {other.name} SET xmloption = 'document'")
+    table = f"CREATE TABLE shop (id int, held {kind})"
+    execute(database, table, f"INSERT INTO shop VALUES (1, '{value}'), (2, NULL)")
+    execute(
+        other,
+        table,
+        "SET xmloption = 'content'",
+        f"INSERT INTO shop VALUES (2, NULL), (1, '{value}')",
+    )
+    before = digests(database)
+    assert before == digests(other)
+    execute(database, f"UPDATE shop SET held = '{another}' WHERE id = 1")
+    assert digests(database) != before
 
 
 def test_rows_twice_are_not_rows_gone(database: Database) -> None:
