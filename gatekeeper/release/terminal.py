@@ -70,7 +70,10 @@ def _print_section(console: Console, section: told.Section) -> None:
 def _print_attestations(console: Console, plan: Plan) -> None:
     console.print()
     console.print(Text("Yours to confirm, each by `--attested ID` of the deploy", style="bold"))
-    table = Table("ID", "What", "Needed for", box=None, padding=(0, 2, 0, 4))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("ID", no_wrap=True)  # it is there to be copied
+    table.add_column("What")
+    table.add_column("Needed for")
     for each in plan.report.attestations:
         table.add_row(*map(Text, (each.id, each.title, ", ".join(each.required_for) or "nothing")))
-    console.print(table)
+    console.print(indented(table))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -209,9 +209,9 @@ def _place(finding: Finding) -> Text:
     return Text.assemble((location or "", "underline"), between, revision)
 
 
-def indented(text: Text) -> Padding:
-    """Return text that stands below what it belongs to."""
-    return Padding(text, (0, 0, 0, _INDENT))
+def indented(shown: RenderableType) -> Padding:
+    """Return what stands below that which it belongs to."""
+    return Padding(shown, (0, 0, 0, _INDENT))
 
 
 def code_text(text: str) -> Text:

@@ -59,8 +59,8 @@ Way back
     - `b002`: its downgrade was not run: it raises
 
 Yours to confirm, each by `--attested ID` of the deploy
-    ID                 What               Needed for
-    team-notified      Team notified      production
+    ID             What           Needed for
+    team-notified  Team notified  production
 
 Rehearsed on PostgreSQL 17.5 (installed), from `a001` to `b002`, commit 2222222, 2.5 s.
 The plan, its SQL and the report are in my plans/plan.
@@ -104,6 +104,12 @@ def test_colour_adds_only_colour(plan: Plan, text: str) -> None:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
     assert plain != coloured
     assert [line.rstrip() for line in plain.split("\n")] == text.split("\n")
+
+
+def test_what_is_to_be_given_to_a_deploy_is_never_cut() -> None:
+    item = Attestation("runbook-" + "and-more-" * 4 + "read", "It was " + "read " * 20, (), False)
+    plan = replace(PLAN, report=replace(REPORT, attestations=(item,)))
+    assert f"    {item.id}  It was" in render(plan, replace(CONTEXT, width=70), FOLDER)
 
 
 def test_what_is_not_to_be_deployed_is_not_offered() -> None:
