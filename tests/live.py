@@ -33,6 +33,26 @@ with engine.connect() as connection:
     with context.begin_transaction():
         context.run_migrations()
 """
+ASYNC_ENV_PY = """\
+import asyncio
+from alembic import context
+from sqlalchemy import pool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+def run(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def main():
+    engine = create_async_engine(context.config.get_main_option("sqlalchemy.url"),
+                                 poolclass=pool.NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
+
+asyncio.run(main())
+"""
 
 NOW = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
 

@@ -72,6 +72,11 @@ class Process:
             if message.get("kind") in ("started", "failed", "done", "finished"):
                 return
 
+    def go_on(self) -> None:
+        """Give the word that the process waits for in the middle of a request."""
+        with contextlib.suppress(BrokenPipeError):  # the answers' end tells more
+            self._send(protocol.encode({"kind": "go on"}), time.monotonic() + SECONDS_TO_FINISH)
+
     def last_answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = {}
         for message in self.ask(request):

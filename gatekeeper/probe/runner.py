@@ -71,6 +71,7 @@ class Probe:
 
         With `told` that is called when a statement begins and when it has ended, while it is not
         known what becomes of its transaction; `observe` is asked until it has an answer in one.
+        Nothing is committed before `told` has returned from all that came before it.
         A run that does not come to its end then, whatever ends it, ends the process with it: no
         code of the project goes on where nobody looks.
         """
@@ -90,7 +91,10 @@ class Probe:
                 stack.callback(self._break_off, gathering)
             try:
                 for message in self._process.ask(request, has_limit):
-                    gathering.add(message)
+                    if told is not None and message.get("kind") == "waiting":
+                        self._process.go_on()
+                    else:
+                        gathering.add(message)
             except ProbeError as error:
                 raise gathering.place(error) from error
             stack.pop_all()
@@ -116,7 +120,8 @@ class Probe:
         """End the process, and hear what it had said until then."""
         with contextlib.suppress(ProtocolError):
             for message in self._process.end():
-                gathering.add(message)
+                if message.get("kind") != "waiting":
+                    gathering.add(message)
 
     def drift(self, target: Target) -> ProbeDrift:
         """Ask autogenerate, with env.py's own options, what it would still change."""

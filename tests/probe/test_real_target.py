@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from gatekeeper.postgres.servers import Server
 from gatekeeper.probe.inside.redirection import IDENTITY_QUERY
 from gatekeeper.probe.protocol import Begun, Fate, ProbeStatement, RequestedStep, Target
 from gatekeeper.probe.runner import open_probe
-from tests.live import ALEMBIC_INI, ENV_PY, live_project, live_revision
+from tests.live import ALEMBIC_INI, ASYNC_ENV_PY, ENV_PY, live_project, live_revision
 from tests.probe.conftest import ProbeServer
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -279,6 +281,85 @@ def test_statements_are_told_when_they_happen(driver, project, probe_server, rea
     assert [w.sql.split()[:2] for w in known] == [["CREATE", "TABLE"]]
     assert known[0].transaction == ended[0].transaction
     assert [w.observed for w in ended] == [None, None, None, None]
+
+
+COMMITS = """\
+op.execute("CREATE TABLE a (n int)")
+op.execute("INSERT INTO a VALUES (1)")
+with op.get_context().autocommit_block():
+    op.execute("INSERT INTO a VALUES (2)")
+op.execute("INSERT INTO a VALUES (3)")
+op.execute("COMMIT")
+op.execute("INSERT INTO a VALUES (4)")
+"""
+AT_ONCE = 'op.execute("INSERT INTO a VALUES (5); COMMIT")\nop.execute("INSERT INTO a VALUES (6)")'
+
+
+@pytest.mark.parametrize(
+    ("driver", "body", "rows"),
+    [
+        ("psycopg2", COMMITS + AT_ONCE, {1, 2, 3, 4, 5, 6}),
+        ("psycopg", COMMITS, {1, 2, 3, 4}),
+        ("pg8000", COMMITS, {1, 2, 3, 4}),
+        ("asyncpg", COMMITS, {1, 2, 3, 4}),
+    ],
+)
+def test_nothing_is_committed_before_it_was_heard_of(
+    driver, body, rows, project, probe_server, real
+):
+    """Whoever writes it down may take as long as that takes."""
+    files = {"migrations/versions/a001.py": live_revision("a001", None, body)}
+    files["alembic.ini"] = ALEMBIC_INI.replace("psycopg2", driver)
+    if driver == "asyncpg":
+        files["migrations/env.py"] = ASYNC_ENV_PY
+    launched = project(files)
+    heard: set[int] = set()
+
+    def committed() -> set[int]:
+        there = "SELECT to_regclass('a') IS NOT NULL"
+        if probe_server.execute(real.database, there) == [(False,)]:
+            return set()
+        return {n for (n,) in probe_server.execute(real.database, "SELECT n FROM a")}
+
+    def tell(step: RequestedStep | None, what: Begun | ProbeStatement) -> None:
+        time.sleep(0.1)
+        assert committed() <= heard
+        inserted = re.match(r"INSERT INTO a VALUES \((\d)\)", what.sql)
+        if inserted and (isinstance(what, ProbeStatement) or not what.in_transaction):
+            heard.add(int(inserted[1]))
+
+    with open_probe(launched, probe_server.new_target) as probe:
+        ran = probe.run(real, up("a001"), XID, told=tell)
+        assert ran.steps[0].completed
+    assert committed() == heard == rows
+
+
+def test_what_a_long_step_commits_is_heard_of(project, probe_server, real):
+    """Statements of which there are too many are not told, but what they write is."""
+    body = """
+for _ in range(10_010):
+    op.execute("SELECT 1")
+op.execute("CREATE TABLE a (n int)")
+with op.get_context().autocommit_block():
+    op.execute("INSERT INTO a VALUES (1)")
+op.execute("INSERT INTO a VALUES (2)")
+op.execute("INSERT INTO a VALUES (3)")
+"""
+    launched = project({"migrations/versions/a001.py": live_revision("a001", None, body)})
+    told: list[ProbeStatement] = []
+
+    def tell(step: RequestedStep | None, what: Begun | ProbeStatement) -> None:
+        if step is not None and isinstance(what, ProbeStatement):
+            told.append(what)
+
+    with open_probe(launched, probe_server.new_target) as probe:
+        ran = probe.run(real, up("a001"), XID, told=tell)
+    assert ran.steps[0].completed
+    assert [(what.sql, what.transaction is None) for what in told[10_000:]] == [
+        ("INSERT INTO a VALUES (1)", True),
+        ("INSERT INTO a VALUES (2)", False),
+    ]
+    assert told[-1].observed not in NONE
 
 
 def test_a_run_that_breaks_off_ends_the_process(project, probe_server, real):

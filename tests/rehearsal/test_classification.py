@@ -10,6 +10,7 @@ from gatekeeper.model import Report, Severity, Verdict
 from gatekeeper.postgres.servers import Server
 from tests.live import (
     ALEMBIC_INI,
+    ASYNC_ENV_PY,
     ENV_PY,
     Files,
     check_change,
@@ -253,28 +254,6 @@ def test_classification(
     assert report.verdict is (Verdict.FAIL if is_failure else Verdict.PASS)
 
 
-ASYNC_ENV = """
-import asyncio
-from alembic import context
-from sqlalchemy import pool
-from sqlalchemy.ext.asyncio import create_async_engine
-
-def run(connection):
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
-
-async def main():
-    engine = create_async_engine(context.config.get_main_option("sqlalchemy.url"),
-                                 poolclass=pool.NullPool)
-    async with engine.connect() as connection:
-        await connection.run_sync(run)
-    await engine.dispose()
-
-asyncio.run(main())
-"""
-
-
 @pytest.mark.parametrize("driver", ["psycopg", "pg8000", "asyncpg"])
 def test_rows_that_are_left_are_told_with_every_driver(
     driver: str, tmp_path: Path, server: Server
@@ -282,7 +261,7 @@ def test_rows_that_are_left_are_told_with_every_driver(
     upgrade = "op.execute(\"INSERT INTO t VALUES (3, 'three')\")"
     project = live_project(
         ini=ALEMBIC_INI.replace("psycopg2", driver),
-        env=ASYNC_ENV if driver == "asyncpg" else ENV_PY,
+        env=ASYNC_ENV_PY if driver == "asyncpg" else ENV_PY,
     )
     change: Files = {
         f"{V}/b001.py": live_revision("b001", "a001", upgrade, 'op.execute("SELECT 1")')

@@ -14,7 +14,7 @@ OPEN_FILES = 4096
 
 def main() -> None:
     requests = os.fdopen(os.dup(0), "rb")
-    answers = Answers(os.dup(1))
+    answers = Answers(os.dup(1), requests)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)  # what the project prints goes where its errors go

@@ -43,6 +43,16 @@ FIRST_VERB = re.compile(
 LATER_VERB = re.compile(r";\s*(commit|rollback)\b(?!\s+(?:to|prepared))", re.IGNORECASE)
 
 
+_LATER_COMMIT = re.compile(r";\s*(?:commit|end)\b", re.IGNORECASE)
+
+
+def may_commit(sql: str) -> bool:
+    """Tell whether a text may end the transaction that it runs in, also in its middle."""
+    if "$" in sql:
+        return transaction_verb(sql) is not None or "commit" in sql.lower()
+    return transaction_verb(sql) is not None or _LATER_COMMIT.search(sql) is not None
+
+
 def transaction_verb(sql: str) -> str | None:
     """Return "commit" or "rollback" where a text ends the transaction."""
     match = FIRST_VERB.match(sql)

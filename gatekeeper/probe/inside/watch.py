@@ -19,6 +19,7 @@ from .transactions import (
     FAILED_TRANSACTION,
     IDLE,
     begins_transaction,
+    may_commit,
     transaction_state,
     transaction_verb,
 )
@@ -75,7 +76,8 @@ class Watch:
     def reset(self, observe: str | None, is_told: bool = True, is_at_once: bool = False) -> None:
         """Forget the last request; without `is_told` statements go without their particulars.
 
-        With `is_at_once` nothing waits: the beginning of a statement is sent, and its end.
+        With `is_at_once` the beginning of a statement is sent, and its end, and nothing is
+        committed of which gatekeeper has not heard before.
         """
         self.observe = observe
         self.is_told = is_told
@@ -152,7 +154,7 @@ class Watch:
 
     def _send_begun(self, conn: Any, sql: str, place: tuple[str, int] | None) -> None:
         wire = self._wire(conn)
-        has_to_be_committed = transaction_verb(sql) is None and (
+        has_to_be_committed = not may_commit(sql) and (
             transaction_state(wire.dbapi) != IDLE or begins_transaction(wire.dbapi)
         )
         if has_to_be_committed and self._kept.get(self.step, 0) >= STATEMENTS_KEPT:
@@ -167,6 +169,8 @@ class Watch:
                 "in_transaction": has_to_be_committed,
             }
         )
+        if not has_to_be_committed:
+            self.answers.await_word()
 
     def _observe(self, wire: Wire) -> list[list[str | None]]:
         cursor = wire.dbapi.cursor()
@@ -189,7 +193,8 @@ class Watch:
     ) -> None:
         self._ordinal += 1
         kept = self._kept[self.step] = self._kept.get(self.step, 0) + 1
-        if kept > STATEMENTS_KEPT:
+        is_new = self.is_at_once and (transaction is None or observed not in (None, [[None]]))
+        if kept > STATEMENTS_KEPT and not is_new:
             if self.step is not None:
                 self.omitted[self.step] = kept - STATEMENTS_KEPT
             return
@@ -242,6 +247,8 @@ class Watch:
 
     def _on_commit(self, conn: Any) -> None:
         if self.active:
+            if self.is_at_once:
+                self.answers.await_word()
             wire = self._wire(conn)
             failed = transaction_state(wire.dbapi) == FAILED_TRANSACTION
             self._end(wire, "rolled back" if failed else "committed")
@@ -252,6 +259,8 @@ class Watch:
 
     def _on_commit_twophase(self, conn: Any, xid: Any, is_prepared: bool) -> None:
         if self.active:
+            if self.is_at_once:
+                self.answers.await_word()
             self._end(self._wire(conn), "committed")
 
     def _on_rollback_twophase(self, conn: Any, xid: Any, is_prepared: bool) -> None:
