@@ -41,6 +41,7 @@ class Kind(enum.Enum):
     REINDEX = "REINDEX"
     REFRESH = "REFRESH MATERIALIZED VIEW"
     SET = "SET"
+    GRANT = "GRANT"
     TRANSACTION = "transaction control"
     BLOCK = "DO"
     OTHER = "other"
@@ -73,7 +74,7 @@ class ParsedStatement:
     or drops, `types` the types that it mentions. `if_exists` stands for IF EXISTS and
     IF NOT EXISTS alike. `changes_schema` and `changes_rows` are None where the text can't
     tell; a temporary table is no change of the schema. `transaction` holds the word of a
-    transaction control statement.
+    transaction control statement, `functions` those that a SELECT calls. REVOKE is a GRANT.
     """
 
     kind: Kind
@@ -93,6 +94,7 @@ class ParsedStatement:
     changes_schema: bool | None = False
     changes_rows: bool | None = False
     transaction: str | None = None
+    functions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -315,6 +317,8 @@ def _read(wrapped: Any) -> ParsedStatement:
             return ParsedStatement(Kind.TRANSACTION if word else Kind.OTHER, transaction=word)
         case "do_stmt" | "call_stmt" | "execute_stmt":
             return ParsedStatement(Kind.BLOCK, changes_schema=None, changes_rows=None)
+        case "grant_stmt" | "grant_role_stmt":
+            return ParsedStatement(Kind.GRANT, relations=tuple(_ranges(node)), changes_schema=True)
         case "truncate_stmt":
             return ParsedStatement(
                 Kind.DELETE,
@@ -364,6 +368,7 @@ def _read_select(node: Any) -> ParsedStatement:
         relations=tuple(_ranges(node)),
         changes_schema=None if any(_may_change_schema(name) for name in calls) else False,
         changes_rows=bool(nested & {"InsertStmt", "UpdateStmt", "DeleteStmt"}),
+        functions=tuple(dict.fromkeys(calls)),
     )
 
 

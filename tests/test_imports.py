@@ -40,10 +40,10 @@ ALLOWED = {
     "request": set(),
     "files": {"errors"},
     # A release is carried out by the project's own code, on the ground of a rehearsal; a
-    # signal waits until what has failed is cleaned up.
+    # signal waits until what has failed is cleaned up. What a statement leaves its text tells.
     "deploy": GROUND_FLOOR
     | {"git", "policy", "rehearsal", "postgres", "probe", "revisions", "reporters", "release"}
-    | {"signals"},
+    | {"signals", "sql"},
 }
 # The story in three parts: how the project is run, the rehearsals, all of it.
 ALLOWED["preparing"] = ALLOWED["rehearsal"] | {"request", "policy", "rehearsal"}

@@ -31,7 +31,10 @@ S = ParsedStatement
         ("SELECT 1", S(Kind.SELECT)),
         ("SELECT * FROM a JOIN s.b USING (id)", S(Kind.SELECT, relations=("a", "s.b"))),
         ("WITH q AS (SELECT 1) SELECT * FROM q", S(Kind.SELECT)),
-        ("SELECT count(*), pg_catalog.now(), setval('q', 3)", S(Kind.SELECT)),
+        (
+            "SELECT count(*), pg_catalog.now(), setval('q', 3)",
+            S(Kind.SELECT, functions=("count", "pg_catalog.now", "setval")),
+        ),
         ("SET LOCAL lock_timeout = '4s'", S(Kind.SET, names=("lock_timeout",))),
         ("SHOW lock_timeout", S(Kind.OTHER)),
         ("SAVEPOINT a", S(Kind.OTHER)),
@@ -197,7 +200,8 @@ def test_no_change_of_the_schema(sql: str, expected: ParsedStatement) -> None:
         ("COMMENT ON COLUMN s.t.c IS 'x'", S(Kind.OTHER, relations=("s.t",))),
         ("COMMENT ON TABLE t IS NULL", S(Kind.OTHER, relations=("t",))),
         ("DROP TRIGGER g ON s.t", S(Kind.OTHER, relations=("s.t",))),
-        ("GRANT SELECT ON a TO PUBLIC", S(Kind.OTHER, relations=("a",))),
+        ("GRANT SELECT ON a TO PUBLIC", S(Kind.GRANT, relations=("a",))),
+        ("REVOKE b FROM c", S(Kind.GRANT)),
         ("CREATE EXTENSION citext", S(Kind.OTHER)),
         ("CREATE SEQUENCE s", S(Kind.OTHER)),
     ],
@@ -242,7 +246,7 @@ def test_a_text_that_cannot_be_read_may_change_anything() -> None:
 
 def test_a_function_of_the_users_may_change_the_schema() -> None:
     assert statements_of("SELECT audit.add_triggers('orders')") == (
-        S(Kind.SELECT, changes_schema=None),
+        S(Kind.SELECT, changes_schema=None, functions=("audit.add_triggers",)),
     )
 
 

@@ -1,23 +1,17 @@
 """The release's revisions run on the target, and what is there where that does not end well.
 
 What a failure has left is not concluded from the failure: the sessions of the project's code
-are ended, and then the target is looked at. PostgreSQL itself tells of each transaction that
-has written whether it was committed (manual, section 9.27.8).
+are ended, and then the target is looked at.
 """
 
 from __future__ import annotations
 
 import enum
-import functools
-import itertools
 import random
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from gatekeeper.deploy.access import session_name, version_tables_of
 from gatekeeper.deploy.model import (
@@ -26,26 +20,15 @@ from gatekeeper.deploy.model import (
     StepFailed,
     TargetState,
 )
-from gatekeeper.deploy.phrases import describe_failure
+from gatekeeper.deploy.phrases import describe_failure, join_some, name_revisions
+from gatekeeper.deploy.statements import OBSERVE, Journal, Ran, Seen, Trace, hide, reached, trace_of
 from gatekeeper.deploy.target import Blockers, end_backends, read_state
 from gatekeeper.errors import DatabaseError, Interrupted, ProbeError
 from gatekeeper.model import Direction, Revision
-from gatekeeper.postgres.activity import Blocker, without_values
+from gatekeeper.postgres.activity import Blocker
 from gatekeeper.postgres.difference import compare
-from gatekeeper.postgres.target import look_at
-from gatekeeper.probe.protocol import Begun, Fate, ProbeRun, ProbeStatement, RequestedStep
+from gatekeeper.probe.protocol import Fate, ProbeRun, RequestedStep
 from gatekeeper.reporters import words
-
-Journal = Callable[[Mapping[str, Any]], None]
-
-# Asked in each transaction until it has a number, which it gets with its first write.
-_OBSERVE = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text"
-# A server that fell over may not have heard of a number: what it counted was not committed.
-_STATUS = """
-SELECT CASE WHEN number < pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
-    THEN pg_catalog.pg_xact_status(number) ELSE 'aborted' END
-FROM (SELECT %s::pg_catalog.xid8 AS number) given
-"""
 
 # lock_not_available and deadlock_detected: what was in the way may be gone a moment later.
 _PASSING = ("55P03", "40P01")
@@ -53,20 +36,6 @@ _LONGEST_PAUSE_SECONDS = 30.0
 # A server that was killed needs a while to be itself again. Who interrupts waits for nothing.
 PATIENCE_SECONDS = 120.0
 _PATIENCE_INTERRUPTED_SECONDS = 4.0
-_SHOWN = 5
-
-_FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(\w+)", re.DOTALL)
-# What begins with these leaves nothing behind.
-_READING = (
-    *("select", "values", "table", "show", "set", "reset", "explain", "declare", "fetch", "move"),
-    *("begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "close"),
-    *("lock", "listen", "unlisten", "notify", "discard", "deallocate"),
-)
-# What these leave behind is in the catalog, or makes no difference to anybody.
-_IN_CATALOG = (
-    *("create", "alter", "drop", "comment", "security"),
-    *("reindex", "vacuum", "analyze", "analyse", "cluster", "checkpoint"),
-)
 
 
 class Left(enum.Enum):
@@ -147,179 +116,6 @@ def apply_downgrade(
     return work.do(patience_seconds)
 
 
-def _reached(versions: frozenset[str], revisions: Sequence[Revision]) -> frozenset[str]:
-    """Return those of the revisions that a database at these versions has behind it."""
-    known = {each.revision: each for each in revisions}
-    todo, found = list(versions), set()
-    while todo:
-        name = todo.pop()
-        if name in known and name not in found:
-            found.add(name)
-            todo += [*known[name].down_revisions, *known[name].depends_on]
-    return frozenset(found)
-
-
-# --- What is told while it runs ------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Ran:
-    """A statement of a step; `is_committed` is None where nothing tells."""
-
-    step: RequestedStep
-    statement: ProbeStatement | Begun
-    is_committed: bool | None
-
-    @property
-    def word(self) -> str:
-        """What the statement begins with: what it may leave behind."""
-        return _first_word(self.statement)
-
-    @property
-    def told(self) -> str:
-        ran = self.statement
-        place = "" if ran.path is None else f" ({ran.path}:{ran.line})"
-        return f"`{without_values(ran.sql)}`{place}"
-
-
-class _Seen:
-    """Hears what the probe tells in one run, and passes it on.
-
-    `is_cut_off` says that the server did not say itself how the last statement failed.
-    """
-
-    def __init__(self, deployment: Deployment, told: Journal, secret: str) -> None:
-        self.is_cut_off = False
-        self.count = 0
-        self.running: tuple[RequestedStep | None, Begun] | None = None
-        self.ended: list[tuple[RequestedStep | None, ProbeStatement]] = []
-        self.transactions: dict[int, str] = {}  # PostgreSQL's number of each by the probe's
-        self._deployment = deployment
-        self._told = told
-        self._secret = secret
-        self._step: RequestedStep | None = None
-
-    def hear(self, step: RequestedStep | None, what: Begun | ProbeStatement) -> None:
-        if step is not None and step != self._step:
-            self._step = step
-            self._deployment.tell(f"{step.direction.value} {step.revision}")
-        if isinstance(what, Begun):
-            self.running = (step, what)
-            self._pass_on(step, what, state="begun", in_transaction=what.in_transaction)
-            return
-        if what.failed and self.running is not None and not self.running[1].in_transaction:
-            what = replace(what, transaction=None)  # of a broken connection no driver tells
-        self.running = None
-        self.ended.append((step, what))
-        self.count += step is not None
-        if what.transaction is not None and what.observed and what.observed[0][0] is not None:
-            self.transactions[what.transaction] = what.observed[0][0]
-        self._pass_on(
-            step,
-            what,
-            state="failed" if what.failed else "ended",
-            in_transaction=what.transaction is not None,
-            transaction=self.transactions.get(what.transaction or 0),
-            seconds=round(what.seconds, 6),
-            rows=what.rows,
-        )
-
-    def _pass_on(
-        self, step: RequestedStep | None, what: Begun | ProbeStatement, **more: Any
-    ) -> None:
-        self._told(
-            {
-                "revision": None if step is None else step.revision,
-                "direction": None if step is None else step.direction.value,
-                "sql": _without(self._secret, what.sql),
-                "path": what.path,
-                "line": what.line,
-                **more,
-            }
-        )
-
-    def fates(self, is_committed: Callable[[str], bool | None]) -> Iterator[_Ran]:
-        """Yield what the steps have run, each with what became of it.
-
-        Outside of a transaction a statement that was cut off may have come to its end, and a
-        CONCURRENTLY that failed may have done half of what it does.
-        """
-        for step, ran in self.ended:
-            if step is None:
-                continue
-            if ran.transaction is None:
-                is_open = ran.failed and (self.is_cut_off or "concurrently" in ran.sql.lower())
-                yield _Ran(step, ran, None if is_open else ran.fate is Fate.COMMITTED)
-            else:
-                number = self.transactions.get(ran.transaction)
-                yield _Ran(step, ran, number is not None and is_committed(number))
-        step, begun = self.running or (None, None)
-        if step is not None and begun is not None:
-            yield _Ran(step, begun, False if begun.in_transaction else None)
-
-
-# --- What a process that was killed has left -----------------------------------------
-
-
-@dataclass(frozen=True)
-class Loose:
-    """A statement of a killed process that the target's version does not count as done.
-
-    It was committed, or may have been. `is_in_catalog` says that a comparison would show it.
-    """
-
-    told: str
-    is_in_catalog: bool
-
-
-def find_loose(
-    deployment: Deployment,
-    revisions: Sequence[Revision],
-    versions: frozenset[str],
-    statements: Sequence[Mapping[str, Any]],
-) -> tuple[Loose, ...]:
-    """Return what is there of revisions that the version table does not count as done.
-
-    `statements` are those that `told` got of a run, up to where its process was killed; its
-    sessions have ended.
-    """
-    reached = _reached(versions, revisions)
-    with look_at(deployment.target) as connection:
-        fates = list(_fates_of(statements, connection))
-    return tuple(
-        Loose(ran.told, ran.word in _IN_CATALOG)
-        for ran in fates
-        if ran.word not in _READING
-        and ran.is_committed is not False
-        and (ran.step.revision in reached) is not (ran.step.direction is Direction.UPGRADE)
-    )
-
-
-def _fates_of(statements: Sequence[Mapping[str, Any]], connection: Connection) -> Iterator[_Ran]:
-    """Yield the statements of steps, each with what became of it."""
-    for each, following in itertools.zip_longest(statements, statements[1:]):
-        if each["revision"] is None or (each["state"] == "begun" and following is not None):
-            continue
-        step = RequestedStep(each["revision"], Direction(each["direction"]))
-        begun = Begun(each["sql"], each["path"], each["line"], each["in_transaction"])
-        is_committed: bool | None
-        if each["in_transaction"]:
-            number = each.get("transaction")
-            is_committed = False if number is None else _is_committed(connection, number)
-        elif each["state"] == "failed" and following is not None:
-            is_committed = None if "concurrently" in each["sql"].lower() else False
-        else:
-            is_committed = True if each["state"] == "ended" else None
-        yield _Ran(step, begun, is_committed)
-
-
-def _is_committed(connection: Connection, number: str) -> bool | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_STATUS, (number,))
-        ((status,),) = cursor.fetchall()
-    return None if status is None else bool(status == "committed")
-
-
 # --- The work ------------------------------------------------------------------------
 
 
@@ -343,8 +139,8 @@ class _Found:
     left: Left
     versions: frozenset[str] = frozenset()
     differences: tuple[str, ...] = ()
-    committed: tuple[_Ran, ...] = ()
-    in_doubt: tuple[_Ran, ...] = ()
+    committed: tuple[Ran, ...] = ()
+    in_doubt: tuple[Ran, ...] = ()
     is_at_revision: bool = False
     why_unknown: str | None = None
 
@@ -373,9 +169,9 @@ class _Work:
         self.told = told
         self.attempt = 0
         self.statements = 0
-        self.committed: tuple[_Ran, ...] = ()
+        self.committed: tuple[Ran, ...] = ()
         self.waited_for: dict[int, Blocker] = {}
-        self.seen = _Seen(deployment, told, access.target.password)
+        self.seen = Seen(deployment, told, access.target.password)
 
     def do(self, patience_seconds: float) -> Applied:
         """Run the steps; where that does not end well, raise what is there of them."""
@@ -391,7 +187,7 @@ class _Work:
         versions = self.before.versions
         while True:
             self.attempt += 1
-            self.seen = _Seen(self.deployment, self.told, self.access.target.password)
+            self.seen = Seen(self.deployment, self.told, self.access.target.password)
             failure = self._run(self._remaining(versions))
             self.statements += self.seen.count
             if failure is None:
@@ -416,11 +212,11 @@ class _Work:
         now = self._read()
         changed = [str(each) for each in compare(self.before.catalog, now.catalog)]
         if now.versions != self.before.versions:
-            changed.insert(0, f"it stands at {_named(now.versions)}")
+            changed.insert(0, f"it stands at {name_revisions(now.versions)}")
         if changed:
             raise ApplyFailed(
                 "the target is not what it was when the deploy began, and nothing was done to "
-                f"it: {_listed(changed)}",
+                f"it: {join_some(changed)}",
                 where=f"{self.deployment.target.host}:{self.deployment.target.port}",
                 fix="See who changes it, then start the deploy anew.",
                 details={"left": Left.UNCHANGED.value, "differences": changed},
@@ -433,7 +229,7 @@ class _Work:
         return [step for step in self.steps if not self._is_done(step, versions)]
 
     def _is_done(self, step: RequestedStep, versions: frozenset[str]) -> bool:
-        is_there = step.revision in _reached(versions, self.revisions)
+        is_there = step.revision in reached(versions, self.revisions)
         return is_there is (step.direction is Direction.UPGRADE)
 
     def _run(self, steps: Sequence[RequestedStep]) -> _Failure | None:
@@ -446,7 +242,7 @@ class _Work:
                     ran = self.access.probe.run(
                         self.access.target,
                         steps,
-                        _OBSERVE,
+                        OBSERVE,
                         told=self.seen.hear,
                         has_limit=False,
                     )
@@ -467,7 +263,9 @@ class _Work:
             return _Failure(describe_failure(error), where, None, error.sqlstate)
         versions = self._read().versions
         statements = (each for step in ran.steps for each in step.statements)
-        is_open = any(s.fate is Fate.OPEN and _first_word(s) not in _READING for s in statements)
+        is_open = any(
+            s.fate is Fate.OPEN and trace_of(s.sql) is not Trace.NOTHING for s in statements
+        )
         if versions == self.aim and not is_open:
             return None
         why = "leaves a transaction open, which was rolled back" if is_open else "commits nothing"
@@ -506,12 +304,12 @@ class _Work:
             time.sleep(0.5)
 
     def _compare(self, now: TargetState) -> _Found:
-        fates = [each for each in self._fates() if each.word not in _READING]
+        fates = self.seen.fates()
         committed = (*self.committed, *(each for each in fates if each.is_committed))
         in_doubt = tuple(each for each in fates if each.is_committed is None)
         differences = tuple(str(each) for each in compare(self.before.catalog, now.catalog))
         has_moved = now.versions != self.before.versions
-        is_hidden = any(each.word not in _IN_CATALOG for each in (*committed, *in_doubt))
+        is_hidden = any(each.trace is Trace.UNSEEN for each in (*committed, *in_doubt))
         if now.versions == self.aim:
             left = Left.APPLIED
         elif has_moved or differences or is_hidden:
@@ -522,11 +320,7 @@ class _Work:
         is_at_revision = left is Left.UNCHANGED or (has_moved and not loose)
         return _Found(left, now.versions, differences, committed, in_doubt, is_at_revision)
 
-    def _fates(self) -> Sequence[_Ran]:
-        with look_at(self.deployment.target) as connection:
-            return tuple(self.seen.fates(functools.partial(_is_committed, connection)))
-
-    def _loose(self, ran: Sequence[_Ran], versions: frozenset[str]) -> tuple[_Ran, ...]:
+    def _loose(self, ran: Sequence[Ran], versions: frozenset[str]) -> tuple[Ran, ...]:
         """Return what is there of steps that the version table does not count as done."""
         return tuple(each for each in ran if not self._is_done(each.step, versions))
 
@@ -536,7 +330,7 @@ class _Work:
     # --- What is said ----------------------------------------------------------------
 
     def _failed(self, failure: _Failure, found: _Found, signal: Interrupted | None) -> ApplyFailed:
-        what, fix = _without(self.access.target.password, failure.what), failure.fix
+        what, fix = hide(self.access.target.password, failure.what), failure.fix
         if failure.sqlstate in _PASSING:
             times = "" if self.attempt == 1 else f", {self.attempt} times"
             what += f"{times}{self._in_the_way()}"
@@ -570,7 +364,7 @@ class _Work:
         )
 
     def _tell(self, found: _Found) -> str:
-        named = _named(found.versions)
+        named = name_revisions(found.versions)
         if found.left is Left.UNKNOWN:
             return f"What it left on the target is not known: {found.why_unknown}"
         if found.left is Left.UNCHANGED:
@@ -587,39 +381,21 @@ class _Work:
             done = [each.told for each in of_it if each.is_committed]
             open_ = [each.told for each in of_it if not each.is_committed]
             if done:
-                told.append(f"of {name} this is committed: {_listed(done)}")
+                told.append(f"of {name} this is committed: {join_some(done)}")
             if open_:
                 told.append(
-                    f"of {name} this may have been done, all of it or half: {_listed(open_)}"
+                    f"of {name} this may have been done, all of it or half: {join_some(open_)}"
                 )
         if found.differences:
-            told.append(f"since the deploy began it differs in: {_listed(found.differences)}")
+            told.append(f"since the deploy began it differs in: {join_some(found.differences)}")
         return "; ".join(told)
 
     def _in_the_way(self) -> str:
         if not self.waited_for:
             return ""
-        return f"; in the way was {_listed([b.sentence for b in self.waited_for.values()])}"
-
-
-def _first_word(statement: ProbeStatement | Begun) -> str:
-    match = _FIRST_WORD.match(statement.sql)
-    return "" if match is None else match[1].lower()
+        return f"; in the way was {join_some([b.sentence for b in self.waited_for.values()])}"
 
 
 def _is_of_connection(sqlstate: str | None) -> bool:
     """Tell whether a failure is not the server's word on the statement itself."""
     return sqlstate is None or sqlstate.startswith(("08", "57P"))
-
-
-def _listed(items: Sequence[str]) -> str:
-    rest = len(items) - _SHOWN
-    return "; ".join(items[:_SHOWN]) + (f"; {rest} more" if rest > 0 else "")
-
-
-def _named(versions: frozenset[str]) -> str:
-    return ", ".join(sorted(versions)) or "no revision"
-
-
-def _without(secret: str, text: str) -> str:
-    return text.replace(secret, "***") if len(secret) > 3 else text

@@ -19,10 +19,8 @@ from gatekeeper.deploy.access import open_access, version_tables_of
 from gatekeeper.deploy.apply import (
     ApplyFailed,
     Left,
-    Loose,
     apply_downgrade,
     apply_upgrade,
-    find_loose,
 )
 from gatekeeper.deploy.backup import make_backup
 from gatekeeper.deploy.copy_rehearsal import rehearse_on_copy
@@ -40,6 +38,7 @@ from gatekeeper.deploy.model import (
 )
 from gatekeeper.deploy.preflight import Problem, examine_release, examine_target
 from gatekeeper.deploy.smoke import run_smoke_tests
+from gatekeeper.deploy.statements import Loose, find_loose
 from gatekeeper.deploy.target import (
     Hold,
     end_backends,

@@ -29,7 +29,7 @@ from gatekeeper.postgres.servers import Server, start_server
 from gatekeeper.signals import ENDING, raise_interrupted
 from tests.deploy.sites import BASE, Site, a_site
 from tests.deploy.targets import an_ordinary_target, execute, target_of
-from tests.live import ALEMBIC_INI, ENV_PY
+from tests.live import ALEMBIC_INI, ASYNC_ENV_PY, ENV_PY
 from tests.servers import Place
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -105,6 +105,11 @@ def at(sql: str, do: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
             do()
 
     return when
+
+
+def meanwhile(sql: str, do: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
+    """Return what does something once, while a statement with that text runs."""
+    return at(sql, threading.Thread(target=do).start)
 
 
 def ask(database: Database, sql: str) -> list[tuple[Any, ...]]:
@@ -256,7 +261,7 @@ def test_a_blocker_never_goes_away(site: OpenSite, database: Database) -> None:
     assert failed.what.startswith(
         "LockNotAvailable: canceling statement due to lock timeout, 2 times; in the way was process"
     )
-    assert "The target is as before: it stands at a001" in failed.what
+    assert "The target is as before: it stands at `a001`" in failed.what
     assert failed.where == "migrations/versions/b003.py:12"
     assert "pg_terminate_backend" in failed.fix
 
@@ -363,7 +368,7 @@ IN_PART = [
         "b002",
         ["`CREATE TABLE orders (id integer)` (migrations/versions/b002.py:12)"],
         ["table public.orders is left"],
-        "The target stands at b002; since the deploy began it differs in: table public.orders",
+        "The target stands at `b002`; since the deploy began it differs in: table public.orders",
         id="a transaction for each revision",
     ),
     pytest.param(
@@ -415,7 +420,7 @@ def test_an_env_py_that_fails_after_all_of_it(site: OpenSite) -> None:
     release = site({"b002": body}, files={"migrations/env.py": env})
     failed = fail(release)
     assert (failed.left, failed.details["revisions"]) == (Left.APPLIED, ["b002"])
-    assert failed.what == "KeyError: 'mail'. All of it is on the target, which stands at b002"
+    assert failed.what == "KeyError: 'mail'. All of it is on the target, which stands at `b002`"
 
 
 LEAKING = """\
@@ -504,7 +509,7 @@ def backend(site: Site, database: Database) -> psutil.Process:
 def test_the_connection_is_lost(body: str, site: OpenSite, database: Database) -> None:
     release = site({"b002": body})
     before = release.read()
-    failed = fail(release, at("pg_sleep", lambda: end_session(release, database)))
+    failed = fail(release, meanwhile("pg_sleep", lambda: end_session(release, database)))
     assert release.read() == before
     assert (failed.left, failed.signal) == (Left.UNCHANGED, None)
     assert "connection" in failed.what.partition(".")[0]
@@ -514,14 +519,14 @@ def test_the_server_falls_over_and_comes_up_again(site: OpenSite, fallible: Data
     """It recovers when one of its processes is killed, and answers nobody meanwhile."""
     release = site({"b002": f"{TABLE}\n{SLEEPS}"}, fallible)
     before = release.read()
-    failed = fail(release, at("pg_sleep", lambda: backend(release, fallible).kill()))
+    failed = fail(release, meanwhile("pg_sleep", lambda: backend(release, fallible).kill()))
     assert (failed.left, release.read()) == (Left.UNCHANGED, before)
 
 
 def test_the_server_falls_over_in_the_middle_of_rows(site: OpenSite, fallible: Database) -> None:
     """Outside of a transaction nobody tells whether the statement came to its end."""
     release = site({"b002": outside("UPDATE users SET name = pg_sleep(60)::text")}, fallible)
-    failed = fail(release, at("pg_sleep", lambda: backend(release, fallible).kill()))
+    failed = fail(release, meanwhile("pg_sleep", lambda: backend(release, fallible).kill()))
     assert failed.left is Left.IN_PART
     assert failed.details["in_doubt"] == [
         "`UPDATE users SET name = pg_sleep(?)::text` (migrations/versions/b002.py:13)"
@@ -538,7 +543,7 @@ def test_the_server_stays_away(site: OpenSite, fallible: Database) -> None:
         assert postmaster.name() == "postgres"
         postmaster.send_signal(signal.SIGQUIT)
 
-    failed = fail(release, at("pg_sleep", stop), patience_seconds=1)
+    failed = fail(release, meanwhile("pg_sleep", stop), patience_seconds=1)
     assert (failed.left, failed.details["revisions"]) == (Left.UNKNOWN, [])
     assert "What it left on the target is not known: PostgreSQL did not answer" in failed.what
     assert failed.fix.startswith("When it answers again")
@@ -635,28 +640,16 @@ def test_several_databases_are_refused(server: Server, database: Database, tmp_p
 
 # --- Other drivers -------------------------------------------------------------------
 
-ASYNCHRONOUS = """\
-import asyncio
-from alembic import context
-from sqlalchemy import pool
-from sqlalchemy.ext.asyncio import create_async_engine
-
-def run(connection):
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
-
-async def main():
-    url = "postgresql+asyncpg://nobody@192.0.2.1/shop"
-    async with create_async_engine(url, poolclass=pool.NullPool).connect() as connection:
-        await connection.run_sync(run)
-
-asyncio.run(main())
-"""
 DRIVERS = [
     pytest.param({"alembic.ini": ALEMBIC_INI.replace("psycopg2", "psycopg")}, id="psycopg"),
     pytest.param({"alembic.ini": ALEMBIC_INI.replace("psycopg2", "pg8000")}, id="pg8000"),
-    pytest.param({"migrations/env.py": ASYNCHRONOUS}, id="asyncpg"),
+    pytest.param(
+        {
+            "alembic.ini": ALEMBIC_INI.replace("psycopg2", "asyncpg"),
+            "migrations/env.py": ASYNC_ENV_PY,
+        },
+        id="asyncpg",
+    ),
 ]
 each_driver = pytest.mark.parametrize("files", DRIVERS)
 # Alembic's `autocommit_block` has no effect with pg8000: it asks for the isolation level, which
@@ -681,7 +674,7 @@ def test_another_driver_loses_its_connection(
 ) -> None:
     release = site({"b002": f"{TABLE}\n{SLEEPS}"}, files=files)
     before = release.read()
-    failed = fail(release, at("pg_sleep", lambda: end_session(release, database)))
+    failed = fail(release, meanwhile("pg_sleep", lambda: end_session(release, database)))
     assert (failed.left, release.read()) == (Left.UNCHANGED, before)
 
 
@@ -692,7 +685,7 @@ def test_another_driver_falls_in_the_middle_of_rows(
     release = site(
         {"b002": outside("UPDATE users SET name = pg_sleep(60)::text")}, fallible, files=files
     )
-    failed = fail(release, at("pg_sleep", lambda: backend(release, fallible).kill()))
+    failed = fail(release, meanwhile("pg_sleep", lambda: backend(release, fallible).kill()))
     assert (failed.left, len(failed.details["in_doubt"])) == (Left.IN_PART, 1)
 
 
