@@ -306,7 +306,7 @@ def test_a_transaction_leaves_nothing(site: OpenSite, database: Database) -> Non
     assert (failed.left, failed.is_unchanged, failed.signal) == (Left.UNCHANGED, True, None)
     assert failed.what == (
         'UndefinedTable: table "nowhere" does not exist. The target is as before: it stands at '
-        "a001, its catalog is the same, and nothing of it was committed"
+        "`a001`, its catalog is the same, and nothing of it was committed"
     )
     assert failed.where == "migrations/versions/b003.py:13"
     assert failed.details == {

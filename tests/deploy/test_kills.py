@@ -102,6 +102,17 @@ with op.get_context().autocommit_block():
     op.execute("UPDATE accounts SET balance = balance + 1")
     {pause("up")}
 """
+BY_ITSELF = f"""\
+with op.get_context().autocommit_block():
+    {pause("up")}
+    op.execute("UPDATE accounts SET balance = balance + 1")
+"""
+BEFORE_ANOTHER = f"""\
+{pause("up")}
+op.execute("UPDATE accounts SET balance = balance + 1")
+with op.get_context().autocommit_block():
+    op.execute("SELECT 1")
+"""
 CONCURRENT = """\
 with op.get_context().autocommit_block():
     op.create_index("ix_balance", "accounts", ["balance"], postgresql_concurrently=True)
@@ -125,6 +136,8 @@ KINDS = {
         "c003": (LIMIT, NO_LIMIT),
     },
     "unseen": {"b002": (DOUBLE, "pass")},
+    "by itself": {"b002": (BY_ITSELF, "pass")},
+    "before another": {"b002": (BEFORE_ANOTHER, "pass")},
     "concurrent": {"b002": (CONCURRENT, NOT_CONCURRENT)},
 }
 TAG = "v1.1.0"
@@ -618,6 +631,29 @@ def test_what_only_the_rows_show_is_not_done_twice(open_bank: Callable[..., Bank
         assert bank.stands() == AT_START
         assert bank.here() == 0
     assert bank.ended("UPDATE accounts") == 1
+
+
+@pytest.mark.parametrize("kind", ["by itself", "before another"])
+def test_what_nobody_could_write_down_is_not_done(
+    open_bank: Callable[..., Bank], kind: str
+) -> None:
+    """The process is suspended when rows are about to change, and then killed."""
+    bank = open_bank(kind)
+    rows = bank.digest()
+    sleeping = "wait_event = 'PgSleep' AND datname = current_database()"
+    bank.pause("target up", 3)
+    started = bank.start()
+    bank.wait(lambda: bank.sessions(sleeping))
+    started.send_signal(signal.SIGSTOP)
+    wait(lambda: not bank.sessions(sleeping))
+    with pytest.raises(AssertionError, match="it does not come"):
+        wait(lambda: bank.digest() != rows, 2)
+    kill(started)
+    bank.pause("target up", 0)
+    ran = bank.deploy()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert bank.ended("UPDATE accounts") == 1
+    assert bank.place.ask("SELECT count(*) FROM accounts WHERE balance = id * 100 + 1") == [(500,)]
 
 
 def test_killed_while_an_index_is_built_concurrently(open_bank: Callable[..., Bank]) -> None:
