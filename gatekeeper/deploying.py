@@ -44,7 +44,7 @@ from gatekeeper.preparing import (
     read_project_hook,
     with_settings,
 )
-from gatekeeper.probe.protocol import Launch
+from gatekeeper.probe.model import Launch
 from gatekeeper.probe.workspace import private_folders
 from gatekeeper.rehearsal.ground import open_ground
 from gatekeeper.rehearsal.stage import Stage, open_stage

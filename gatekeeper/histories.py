@@ -31,7 +31,7 @@ from gatekeeper.preparing import (
     without_env,
 )
 from gatekeeper.probe.hook import Hook
-from gatekeeper.probe.protocol import Interpreter, Launch
+from gatekeeper.probe.model import Interpreter, Launch
 from gatekeeper.probe.workspace import private_folders
 from gatekeeper.rehearsal.ground import Preparation
 from gatekeeper.rehearsal.rehearse import Script, rehearse

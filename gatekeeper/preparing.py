@@ -22,8 +22,8 @@ from gatekeeper.probe.bootstrap import ProjectBootstrap
 from gatekeeper.probe.environments import Wish, make_interpreter
 from gatekeeper.probe.hook import Hook, read_hook
 from gatekeeper.probe.interpreter import find_interpreter, own_interpreter
+from gatekeeper.probe.model import Interpreter, Launch
 from gatekeeper.probe.plain import read_plain
-from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.rehearsal.databases import DATABASE
 from gatekeeper.rehearsal.ground import FROM_MODELS, Preparation
 from gatekeeper.request import Request, Surroundings

@@ -16,7 +16,7 @@ from gatekeeper.errors import ConfigError
 from gatekeeper.model import Learned, NotRehearsed, Project, Rehearsal, Way
 from gatekeeper.policy.model import ProjectSettings
 from gatekeeper.preparing import with_settings
-from gatekeeper.probe.protocol import Interpreter, Launch
+from gatekeeper.probe.model import Interpreter, Launch
 from gatekeeper.request import Request, Surroundings
 from tests.build import a_change_set, a_rehearsal
 from tests.build_git import a_repository

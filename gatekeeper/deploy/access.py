@@ -10,7 +10,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 from gatekeeper.deploy.model import Access, Deployment, StepFailed
 from gatekeeper.postgres.servers import DATABASE_PREFIX, Server
 from gatekeeper.postgres.target import IDENTITY_QUERY, look_at
-from gatekeeper.probe.protocol import Target, VersionTable
+from gatekeeper.probe.model import Target, VersionTable
 from gatekeeper.probe.runner import Probe
 from gatekeeper.rehearsal.stage import Stage
 

@@ -27,7 +27,7 @@ from gatekeeper.errors import DatabaseError, Interrupted, ProbeError
 from gatekeeper.model import Direction, Revision
 from gatekeeper.postgres.activity import Blocker
 from gatekeeper.postgres.difference import compare
-from gatekeeper.probe.protocol import Fate, ProbeRun, RequestedStep
+from gatekeeper.probe.model import Fate, ProbeRun, RequestedStep
 from gatekeeper.reporters import words
 
 # lock_not_available and deadlock_detected: what was in the way may be gone a moment later.

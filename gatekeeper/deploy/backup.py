@@ -25,7 +25,7 @@ from gatekeeper.deploy.target import read_state
 from gatekeeper.policy.model import Backup as BackupPolicy
 from gatekeeper.policy.model import BackupMode
 from gatekeeper.postgres.target import look_at
-from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.probe.model import VersionTable
 from gatekeeper.signals import held_back
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from gatekeeper.postgres.new_values import read_new_values
 from gatekeeper.postgres.observation import find_relations
 from gatekeeper.postgres.rows import read_sequences, row_digests
 from gatekeeper.postgres.snapshot import Snapshot, differing, take_snapshot
-from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.probe.model import VersionTable
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.stage import Stage
 

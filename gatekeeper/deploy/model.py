@@ -14,7 +14,7 @@ from gatekeeper.model import Attestation, Lock, Project
 from gatekeeper.policy.model import Environment
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot
-from gatekeeper.probe.protocol import Target as ProbeTarget
+from gatekeeper.probe.model import Target as ProbeTarget
 from gatekeeper.probe.runner import Probe
 
 

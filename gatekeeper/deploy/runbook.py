@@ -57,7 +57,7 @@ from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.new_values import read_new_values
 from gatekeeper.postgres.snapshot import differing
 from gatekeeper.postgres.target import look_at
-from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.probe.model import VersionTable
 from gatekeeper.rehearsal.stage import Stage
 
 _READ_SECONDS = 3600  # for what a failed deploy has left in large tables

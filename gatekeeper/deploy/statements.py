@@ -19,7 +19,7 @@ from gatekeeper.deploy.model import Deployment
 from gatekeeper.model import Direction, Revision
 from gatekeeper.postgres.activity import without_values
 from gatekeeper.postgres.target import look_at
-from gatekeeper.probe.protocol import Begun, Fate, ProbeStatement, RequestedStep
+from gatekeeper.probe.model import Begun, Fate, ProbeStatement, RequestedStep
 from gatekeeper.sql import Kind, ParsedStatement, statements_of
 
 Journal = Callable[[Mapping[str, Any]], None]

@@ -18,7 +18,7 @@ from gatekeeper.postgres.rows import count_rows
 from gatekeeper.postgres.servers import Server, read_url
 from gatekeeper.postgres.snapshot import take_snapshot
 from gatekeeper.postgres.target import connect_to, look_at, telling
-from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.probe.model import VersionTable
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class

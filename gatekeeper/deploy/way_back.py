@@ -24,7 +24,7 @@ from gatekeeper.errors import DatabaseError
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.readiness import find_unrestorable
 from gatekeeper.postgres.target import connect_to, telling
-from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.probe.model import VersionTable
 from gatekeeper.reporters import words
 
 _CHUNK = 64 * 1024

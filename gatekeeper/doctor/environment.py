@@ -21,8 +21,8 @@ from gatekeeper.preparing import (
     with_settings,
     without_env,
 )
+from gatekeeper.probe.model import Interpreter, Launch
 from gatekeeper.probe.placeholders import names_database
-from gatekeeper.probe.protocol import Interpreter, Launch
 from gatekeeper.rehearsal.base import base_of, refuse_bootstrap
 from gatekeeper.rehearsal.ground import open_ground
 from gatekeeper.rehearsal.stage import Stage, open_stage

@@ -11,7 +11,7 @@ from gatekeeper.doctor.words import count, listed, to_save
 from gatekeeper.errors import ExitCode
 from gatekeeper.model import ChangeSet, Learned, Revision, Step, StepError
 from gatekeeper.postgres.snapshot import Snapshot
-from gatekeeper.probe.protocol import ProbeDrift
+from gatekeeper.probe.model import ProbeDrift
 from gatekeeper.rehearsal.base import create_models, find_stood_for
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.drift import find_unknown, list_tables

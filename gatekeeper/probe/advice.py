@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gatekeeper.probe.layout import import_paths
+from gatekeeper.probe.model import Fault, Interpreter, Launch, StartFailure
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER
-from gatekeeper.probe.protocol import Fault, Interpreter, Launch, StartFailure
 
 _NAMED = 6  # variables, where any of them may be the one
 _IN_ENV = "`project: {{env: {{{entries}}}}}`"

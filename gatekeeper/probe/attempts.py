@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from gatekeeper.model import Learned, Way
 from gatekeeper.probe import guesses
 from gatekeeper.probe.advice import Stop, Tried, ask_for, ask_for_arguments, give_up, incomplete
+from gatekeeper.probe.model import Fault, Kind, Launch, ProbeFacts, StartFailure, Wanted
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER, Placeholder, names_database
-from gatekeeper.probe.protocol import Fault, Kind, Launch, ProbeFacts, StartFailure, Wanted
 
 # Most need one or two. A project that reads its variables one by one needs one for each.
 ATTEMPTS_AT_MOST = 16

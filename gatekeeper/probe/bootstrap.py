@@ -11,8 +11,9 @@ from gatekeeper.probe import layout, protocol
 from gatekeeper.probe.advice import Stop
 from gatekeeper.probe.attempts import ATTEMPTS_AT_MOST, Attempt, next_attempt
 from gatekeeper.probe.examples import read_examples
+from gatekeeper.probe.model import Fault, Launch, StartFailure, Target
 from gatekeeper.probe.process import spoiled
-from gatekeeper.probe.protocol import Fault, Launch, ProtocolError, StartFailure, Target
+from gatekeeper.probe.protocol import ProtocolError
 from gatekeeper.probe.start import open_process, start_message
 
 

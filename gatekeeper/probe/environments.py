@@ -39,8 +39,8 @@ from gatekeeper.probe.dependencies import (
 from gatekeeper.probe.indexes import index_variables, mask, pip_files, secrets_of
 from gatekeeper.probe.interpreter import is_own_active, own_interpreter
 from gatekeeper.probe.mishaps import last_lines, read_mishap
+from gatekeeper.probe.model import Interpreter
 from gatekeeper.probe.placeholders import names_database
-from gatekeeper.probe.protocol import Interpreter
 from gatekeeper.probe.pythons import describe_python, find_python, find_uv
 from gatekeeper.probe.recipes import Step, environment_step, has_groups, install_steps
 from gatekeeper.probe.sandbox import Sandbox, open_sandbox

@@ -9,16 +9,16 @@ from typing import Any
 from gatekeeper.errors import ProbeError
 from gatekeeper.model import StepError
 from gatekeeper.probe import protocol
-from gatekeeper.probe.protocol import (
+from gatekeeper.probe.model import (
     Begun,
     Fate,
     ProbeRun,
     ProbeStatement,
     ProbeStep,
-    ProtocolError,
     RequestedStep,
     Unavailable,
 )
+from gatekeeper.probe.protocol import ProtocolError
 
 # What is called when a statement begins and has ended, with the step that it belongs to.
 Told = Callable[[RequestedStep | None, Begun | ProbeStatement], None]

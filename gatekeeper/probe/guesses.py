@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from gatekeeper.probe.model import Kind, Wanted
 from gatekeeper.probe.placeholders import PRIVATE_FOLDER, Placeholder
-from gatekeeper.probe.protocol import Kind, Wanted
 
 SECRET = "Dummy0" * 8  # 48 letters and digits: long enough for what checks its length
 

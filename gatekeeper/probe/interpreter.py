@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gatekeeper.errors import ConfigError
-from gatekeeper.probe.protocol import Interpreter
+from gatekeeper.probe.model import Interpreter
 
 ENVIRONMENT_FOLDERS = (".venv", "venv")
 POETRY_SECONDS = 30

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
-from gatekeeper.probe.protocol import Target
+from gatekeeper.probe.model import Target
 
 # Filled by the sandbox, which makes the folder.
 PRIVATE_FOLDER = "{private_folder}"

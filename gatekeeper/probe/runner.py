@@ -21,19 +21,19 @@ from gatekeeper.probe.attempts import (
 )
 from gatekeeper.probe.examples import read_examples
 from gatekeeper.probe.gathering import Gathering, Told
-from gatekeeper.probe.process import Process, spoiled
-from gatekeeper.probe.protocol import (
+from gatekeeper.probe.model import (
     Launch,
     Origin,
     ProbeDrift,
     ProbeFacts,
     ProbeRun,
-    ProtocolError,
     RequestedStep,
     StartFailure,
     Target,
     Unavailable,
 )
+from gatekeeper.probe.process import Process, spoiled
+from gatekeeper.probe.protocol import ProtocolError
 from gatekeeper.probe.start import env_py_of, open_process, start_message
 
 

@@ -13,10 +13,10 @@ from gatekeeper.model import Way
 from gatekeeper.probe import inside, layout, protocol
 from gatekeeper.probe.attempts import Attempt
 from gatekeeper.probe.interpreter import editable_folders
+from gatekeeper.probe.model import Launch, Target
 from gatekeeper.probe.placeholders import fill, fill_each
 from gatekeeper.probe.plain import ENV_PY
 from gatekeeper.probe.process import Process
-from gatekeeper.probe.protocol import Launch, Target
 from gatekeeper.probe.sandbox import open_sandbox
 
 PACKAGE = "gatekeeper_probe"  # the folder `inside`, in the project's interpreter

@@ -11,7 +11,7 @@ from gatekeeper.errors import ProbeError
 from gatekeeper.extensions import extension_of
 from gatekeeper.model import Change, ChangeSet, Outcome, Revision, Step, StepError
 from gatekeeper.postgres.snapshot import Snapshot
-from gatekeeper.probe.protocol import Launch
+from gatekeeper.probe.model import Launch
 from gatekeeper.rehearsal.beginning import (
     beginning_remedy,
     dump_commands,

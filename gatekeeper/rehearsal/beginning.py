@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gatekeeper.extensions import extension_of
 from gatekeeper.model import Outcome, Step, StepError
-from gatekeeper.probe.protocol import ProbeFacts
+from gatekeeper.probe.model import ProbeFacts
 
 # SQLSTATEs of a name that is not there (manual, appendix A): schema, column, function,
 # table, object.

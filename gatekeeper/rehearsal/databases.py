@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatekeeper.postgres.databases import Database
-from gatekeeper.probe.protocol import Origin, Target
+from gatekeeper.probe.model import Origin, Target
 
 UNKNOWN = Origin("postgresql", None, None, None)
 DATABASE = "{database}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from gatekeeper.lock_modes import LockMode
 from gatekeeper.model import Direction, Outcome, Revision, Statement, Step
 from gatekeeper.postgres.observation import Observed, Relations, interpret
-from gatekeeper.probe.protocol import Fate, ProbeRun, ProbeStatement, ProbeStep
+from gatekeeper.probe.model import Fate, ProbeRun, ProbeStatement, ProbeStep
 
 
 def steps_of(

@@ -13,7 +13,7 @@ from gatekeeper.postgres.owners import hand_over, make_owner
 from gatekeeper.postgres.scripts import restore_script
 from gatekeeper.postgres.servers import Server, quote
 from gatekeeper.probe.bootstrap import ProjectBootstrap, run_bootstrap
-from gatekeeper.probe.protocol import Launch, Target
+from gatekeeper.probe.model import Launch, Target
 from gatekeeper.rehearsal.databases import target_of
 
 FROM_MODELS = "models"  # as a bootstrap: what the models of env.py describe

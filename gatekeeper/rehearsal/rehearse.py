@@ -26,7 +26,7 @@ from gatekeeper.model import (
 from gatekeeper.postgres.likeness import read_traits
 from gatekeeper.postgres.servers import Server, leave_clean
 from gatekeeper.postgres.snapshot import Snapshot
-from gatekeeper.probe.protocol import Launch, ProbeDrift
+from gatekeeper.probe.model import Launch, ProbeDrift
 from gatekeeper.rehearsal.base import (
     BaseStage,
     base_of,

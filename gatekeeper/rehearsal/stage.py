@@ -21,7 +21,7 @@ from gatekeeper.postgres.scripts import run_script
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 from gatekeeper.probe.attempts import Attempt
-from gatekeeper.probe.protocol import Launch, Origin, ProbeRun, RequestedStep, Target
+from gatekeeper.probe.model import Launch, Origin, ProbeRun, RequestedStep, Target
 from gatekeeper.probe.runner import Probe, open_probe
 from gatekeeper.rehearsal.databases import UNKNOWN, Databases, names_of, seed_of, target_of
 from gatekeeper.rehearsal.facts import steps_of, tips, with_postconditions

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from gatekeeper.errors import ConfigError
 from gatekeeper.model import Revision
-from gatekeeper.probe.protocol import ProbeFacts
+from gatekeeper.probe.model import ProbeFacts
 from gatekeeper.rehearsal.ground import Preparation
 from gatekeeper.rehearsal.stairway import ancestors
 

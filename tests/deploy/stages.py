@@ -16,7 +16,7 @@ from gatekeeper.policy.model import Backup, BackupMode, Environment
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server
 from gatekeeper.probe.interpreter import own_interpreter
-from gatekeeper.probe.protocol import Launch, VersionTable
+from gatekeeper.probe.model import Launch, VersionTable
 from gatekeeper.rehearsal.ground import Preparation, open_ground
 from gatekeeper.rehearsal.stage import Stage, open_stage
 from tests.build import PROJECT

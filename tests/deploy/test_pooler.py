@@ -17,7 +17,7 @@ from gatekeeper.errors import DatabaseError
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.installations import choose_account, program_credentials
 from gatekeeper.postgres.servers import Server, read_url
-from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.probe.model import VersionTable
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 

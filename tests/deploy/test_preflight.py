@@ -32,7 +32,7 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.likeness import read_traits
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
-from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.probe.model import VersionTable
 from gatekeeper.revisions.changes import read_change_set
 from tests.build import PROJECT
 from tests.build_git import GitRepository, a_project, a_repository, revision_text

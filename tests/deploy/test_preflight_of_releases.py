@@ -18,7 +18,7 @@ from gatekeeper.policy.model import Environment
 from gatekeeper.postgres.databases import open_database
 from gatekeeper.postgres.likeness import find_unlike
 from gatekeeper.postgres.servers import Server
-from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.probe.model import VersionTable
 from gatekeeper.releasing import rehearse_release
 from gatekeeper.request import Request, Surroundings
 from gatekeeper.revisions.changes import read_change_set

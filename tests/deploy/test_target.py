@@ -27,7 +27,7 @@ from gatekeeper.postgres.activity import Blocker
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.locking import find_holder
 from gatekeeper.postgres.servers import Server
-from gatekeeper.probe.protocol import VersionTable
+from gatekeeper.probe.model import VersionTable
 from tests.deploy.targets import an_ordinary_target, busy, execute, target_of
 
 pytestmark = pytest.mark.postgres

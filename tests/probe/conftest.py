@@ -15,7 +15,7 @@ import pytest
 from gatekeeper.model import Project
 from gatekeeper.postgres.databases import open_database
 from gatekeeper.postgres.servers import Server
-from gatekeeper.probe.protocol import Interpreter, Launch, Target
+from gatekeeper.probe.model import Interpreter, Launch, Target
 from gatekeeper.rehearsal.databases import target_of
 
 PROJECTS = Path(__file__).parent.parent / "projects"

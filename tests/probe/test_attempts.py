@@ -15,7 +15,7 @@ from gatekeeper.probe.attempts import (
     next_attempt,
     without_variables,
 )
-from gatekeeper.probe.protocol import (
+from gatekeeper.probe.model import (
     Fault,
     Interpreter,
     Kind,

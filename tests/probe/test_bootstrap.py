@@ -12,7 +12,7 @@ import pytest
 from gatekeeper.errors import ConfigError, ProbeError
 from gatekeeper.probe.bootstrap import ProjectBootstrap, run_bootstrap
 from gatekeeper.probe.hook import read_hook
-from gatekeeper.probe.protocol import Launch
+from gatekeeper.probe.model import Launch
 from gatekeeper.probe.runner import open_probe
 from tests.probe.conftest import PYTHON, ProbeServer
 

@@ -20,7 +20,7 @@ from gatekeeper.probe import environments
 from gatekeeper.probe.environments import Wish, make_interpreter
 from gatekeeper.probe.indexes import index_variables, pip_files
 from gatekeeper.probe.interpreter import own_interpreter
-from gatekeeper.probe.protocol import Interpreter
+from gatekeeper.probe.model import Interpreter
 from gatekeeper.probe.pythons import find_uv
 from tests.build_git import GitRepository, a_repository
 from tests.live import ENV_PY, live_project, live_revision

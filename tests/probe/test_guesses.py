@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gatekeeper.probe.guesses import SECRET, folders_among, made_up, of_database, secrets_among
+from gatekeeper.probe.model import Kind, Target, Wanted
 from gatekeeper.probe.placeholders import Placeholder, fill, fill_each, names_database
-from gatekeeper.probe.protocol import Kind, Target, Wanted
 
 TARGET = Target("127.0.0.1", 5433, "gate", "w:rd", "db_1", "marker")
 

@@ -9,7 +9,7 @@ import pytest
 
 from gatekeeper.errors import ProbeError
 from gatekeeper.model import Direction
-from gatekeeper.probe.protocol import Fate, RequestedStep
+from gatekeeper.probe.model import Fate, RequestedStep
 from gatekeeper.probe.runner import open_probe
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]

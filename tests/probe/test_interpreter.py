@@ -9,7 +9,7 @@ import pytest
 
 from gatekeeper.errors import ConfigError
 from gatekeeper.probe.interpreter import find_interpreter, is_own_active
-from gatekeeper.probe.protocol import Interpreter
+from gatekeeper.probe.model import Interpreter
 
 
 def a_python(folder: Path) -> Path:

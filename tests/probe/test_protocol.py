@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gatekeeper.model import StepError
+from gatekeeper.probe.model import Fate, ProbeStatement, Target
 from gatekeeper.probe.protocol import (
-    Fate,
-    ProbeStatement,
     ProtocolError,
-    Target,
     decode,
     encode,
     read_error,

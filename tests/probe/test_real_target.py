@@ -16,7 +16,7 @@ from gatekeeper.errors import ProbeError
 from gatekeeper.model import Direction
 from gatekeeper.postgres.servers import Server
 from gatekeeper.probe.inside.redirection import IDENTITY_QUERY
-from gatekeeper.probe.protocol import Begun, Fate, ProbeStatement, RequestedStep, Target
+from gatekeeper.probe.model import Begun, Fate, ProbeStatement, RequestedStep, Target
 from gatekeeper.probe.runner import open_probe
 from tests.live import ALEMBIC_INI, ASYNC_ENV_PY, ENV_PY, live_project, live_revision
 from tests.probe.conftest import ProbeServer

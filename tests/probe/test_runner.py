@@ -18,14 +18,7 @@ import pytest
 
 from gatekeeper.errors import ProbeError
 from gatekeeper.model import Direction, StepError
-from gatekeeper.probe.protocol import (
-    Fate,
-    Interpreter,
-    Origin,
-    ProbeStep,
-    RequestedStep,
-    VersionTable,
-)
+from gatekeeper.probe.model import Fate, Interpreter, Origin, ProbeStep, RequestedStep, VersionTable
 from gatekeeper.probe.runner import open_probe
 from tests.probe.conftest import PYTHON
 
@@ -696,7 +689,7 @@ import sys
 sys.path.insert(0, {str(Path.cwd())!r})
 from pathlib import Path, PosixPath
 from gatekeeper.model import Direction, Project
-from gatekeeper.probe.protocol import Interpreter, Launch, RequestedStep, Target
+from gatekeeper.probe.model import (Interpreter, Launch, RequestedStep, Target)
 from gatekeeper.probe.runner import open_probe
 from tests.probe.conftest import PYTHON
 

@@ -10,7 +10,7 @@ from gatekeeper.errors import ProbeError
 from gatekeeper.model import Direction, Way
 from gatekeeper.probe.attempts import Attempt
 from gatekeeper.probe.guesses import SECRET
-from gatekeeper.probe.protocol import Launch, RequestedStep
+from gatekeeper.probe.model import Launch, RequestedStep
 from gatekeeper.probe.runner import open_probe
 from tests.probe.conftest import PYTHON
 from tests.situations import read_environment, read_situation, unmet_need
