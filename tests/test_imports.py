@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "gatekeeper"
 
 # `extensions` is knowledge of PostgreSQL's like `lock_modes`: rehearsal and checks need it.
-GROUND_FLOOR = {"model", "lock_modes", "errors", "extensions"}
+# `lineage`: from the policy to the deploy, all ask what a revision builds on.
+GROUND_FLOOR = {"model", "lock_modes", "errors", "extensions", "lineage"}
 ALLOWED = {
     "__init__": set(),
     "__main__": {"cli", "signals"},
@@ -18,6 +19,7 @@ ALLOWED = {
     "lock_modes": GROUND_FLOOR,
     "extensions": GROUND_FLOOR,
     "errors": GROUND_FLOOR,
+    "lineage": {"model"},
     # Inputs of a deploy are in the words of the policy, which they overrule.
     "settings": GROUND_FLOOR | {"policy.model"},
     "git": GROUND_FLOOR,

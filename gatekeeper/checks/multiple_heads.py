@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gatekeeper.lineage import line_of
 from gatekeeper.model import (
     Basis,
     ChangeSet,
@@ -95,7 +96,7 @@ def _remedy(changes: ChangeSet, ours: Revision | None) -> str:
 def _are_on_purpose(changes: ChangeSet) -> bool:
     """Tell whether each head carries on a head of its own that the base had already."""
     history = {each.revision: each for each in changes.head_history}
-    lines = [_ancestors(head, history) for head in changes.merged_heads]
+    lines = [frozenset(line_of(head, changes.head_history)) for head in changes.merged_heads]
     if not changes.base_heads:
         labels = [{label for name in line for label in _labels(name, history)} for line in lines]
         return all(
@@ -111,15 +112,3 @@ def _are_on_purpose(changes: ChangeSet) -> bool:
 
 def _labels(revision: str, history: dict[str, Revision]) -> tuple[str, ...]:
     return history[revision].branch_labels if revision in history else ()
-
-
-def _ancestors(head: str, history: dict[str, Revision]) -> frozenset[str]:
-    """Return a head with everything below it."""
-    found: set[str] = set()
-    waiting = [head]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(history[name].down_revisions if name in history else ())
-    return frozenset(found)

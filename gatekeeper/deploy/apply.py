@@ -21,9 +21,10 @@ from gatekeeper.deploy.model import (
     TargetState,
 )
 from gatekeeper.deploy.phrases import describe_failure, join_some, name_revisions
-from gatekeeper.deploy.statements import OBSERVE, Journal, Ran, Seen, Trace, hide, reached, trace_of
+from gatekeeper.deploy.statements import OBSERVE, Journal, Ran, Seen, Trace, hide, trace_of
 from gatekeeper.deploy.target import Blockers, end_backends, read_state
 from gatekeeper.errors import DatabaseError, Interrupted, ProbeError
+from gatekeeper.lineage import applied_at
 from gatekeeper.model import Direction, Revision
 from gatekeeper.postgres.activity import Blocker
 from gatekeeper.postgres.difference import compare
@@ -229,7 +230,7 @@ class _Work:
         return [step for step in self.steps if not self._is_done(step, versions)]
 
     def _is_done(self, step: RequestedStep, versions: frozenset[str]) -> bool:
-        is_there = step.revision in reached(versions, self.revisions)
+        is_there = step.revision in applied_at(versions, self.revisions)
         return is_there is (step.direction is Direction.UPGRADE)
 
     def _run(self, steps: Sequence[RequestedStep]) -> _Failure | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gatekeeper.git import Repository, Sighting, find_introduction, is_shallow
-from gatekeeper.model import ChangeSet, Revision
-from gatekeeper.rehearsal.stairway import ancestors
+from gatekeeper.model import ChangeSet
 
 _REFS_SHOWN = 3
 
@@ -55,10 +54,3 @@ def _assignment_of(revision: str) -> str:
     # Alembic's own identifiers are plain; whatever else a version table holds is taken as text.
     text = re.sub(r"([^A-Za-z0-9_])", r"[\1]", revision).replace("[^]", r"\^")
     return rf"^revision[^=]*=[^=]*[\"']{text}[\"']"
-
-
-def applied_at(versions: Iterable[str], history: Sequence[Revision]) -> frozenset[str]:
-    """Return all that is applied to a database that stands at these revisions."""
-    named = set(versions)
-    there = [revision for revision in history if revision.revision in named]
-    return frozenset(named).union(*(ancestors(revision, history) for revision in there))

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gatekeeper.deploy.model import Deployment, Release, TargetState
-from gatekeeper.deploy.phantoms import applied_at, find_phantoms
+from gatekeeper.deploy.phantoms import find_phantoms
 from gatekeeper.deploy.phrases import join_some, name_revisions
 from gatekeeper.deploy.rights import read_needs
 from gatekeeper.git import Repository
+from gatekeeper.lineage import applied_at
 from gatekeeper.model import ChangeSet
 from gatekeeper.policy.model import BackupMode, OnFailure, Watch
 from gatekeeper.postgres.activity import Replica, read_replicas

@@ -16,6 +16,7 @@ from typing import Any
 from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
 from gatekeeper.deploy.model import Deployment
+from gatekeeper.lineage import applied_at
 from gatekeeper.model import Direction, Revision
 from gatekeeper.postgres.activity import without_values
 from gatekeeper.postgres.target import look_at
@@ -77,18 +78,6 @@ class Ran:
         ran = self.statement
         place = "" if ran.path is None else f" ({ran.path}:{ran.line})"
         return f"`{without_values(ran.sql)}`{place}"
-
-
-def reached(versions: frozenset[str], revisions: Sequence[Revision]) -> frozenset[str]:
-    """Return those of the revisions that a database at these versions has behind it."""
-    known = {each.revision: each for each in revisions}
-    todo, found = list(versions), set()
-    while todo:
-        name = todo.pop()
-        if name in known and name not in found:
-            found.add(name)
-            todo += [*known[name].down_revisions, *known[name].depends_on]
-    return frozenset(found)
 
 
 def _is_committed(connection: Connection, number: str) -> bool | None:
@@ -220,7 +209,7 @@ def find_loose(
     `statements` are those that the journal got of a run, up to where its process was killed;
     its sessions have ended.
     """
-    there = reached(versions, revisions)
+    there = applied_at(versions, revisions)
     with look_at(deployment.target) as connection:
         writers = _writers(connection)
         fates = tuple(

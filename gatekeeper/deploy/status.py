@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gatekeeper.deploy.phantoms import Phantom, applied_at, find_phantoms
+from gatekeeper.deploy.phantoms import Phantom, find_phantoms
 from gatekeeper.deploy.phrases import name_revisions
 from gatekeeper.errors import ConfigError, ExitCode
 from gatekeeper.git import Repository, find_repository, open_tree, relative_folder
+from gatekeeper.lineage import applied_at
 from gatekeeper.model import ChangeSet, Revision
 from gatekeeper.postgres.observation import find_version_tables, read_version_tables
 from gatekeeper.postgres.servers import Server

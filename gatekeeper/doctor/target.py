@@ -9,11 +9,11 @@ from gatekeeper.doctor.chart import Chart, Found, Problem, Subject
 from gatekeeper.doctor.enum_types import see_types
 from gatekeeper.doctor.history import Migrated
 from gatekeeper.doctor.words import count, listed
+from gatekeeper.lineage import not_applied
 from gatekeeper.model import ChangeSet, Revision
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.target import TargetState, reach_target, read_target
 from gatekeeper.rehearsal.stage import Stage
-from gatekeeper.rehearsal.stamp import not_applied
 
 TARGET_OPTION = "--target-url"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from gatekeeper.model import ChangeSet, Revision, Severity
+from gatekeeper.lineage import ancestors
+from gatekeeper.model import ChangeSet, Severity
 from gatekeeper.policy.model import CheckSetting, OptionValue, Override, Policy
 
 # A check that no policy names weighs most: what is forgotten must not turn into a pass.
@@ -49,25 +50,11 @@ def setting_of(
     return setting
 
 
-def ancestors_of(revision: str, history: Sequence[Revision]) -> frozenset[str]:
-    """Return all that a revision builds on; nothing where the history does not have it."""
-    by_id = {r.revision: r for r in history}
-    ancestors: set[str] = set()
-    waiting = [revision]
-    while waiting:
-        there = by_id.get(waiting.pop())
-        if there is not None:
-            new = {*there.down_revisions, *there.depends_on} - ancestors
-            ancestors |= new
-            waiting.extend(new)
-    return frozenset(ancestors - {revision})
-
-
 def _is_selected(
     override: Override, revision: str | None, path: str | None, changes: ChangeSet
 ) -> bool:
     if override.before is not None:
-        return revision in ancestors_of(override.before, changes.head_history)
+        return revision in ancestors(override.before, changes.head_history)
     if override.revisions:
         return revision in override.revisions
     if path is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gatekeeper.errors import ProbeError
 from gatekeeper.extensions import extension_of
+from gatekeeper.lineage import applied_at
 from gatekeeper.model import Change, ChangeSet, Outcome, Revision, Step, StepError
 from gatekeeper.postgres.snapshot import Snapshot
 from gatekeeper.probe.model import Launch
@@ -21,7 +22,7 @@ from gatekeeper.rehearsal.beginning import (
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.history import history_remedy, run_history
 from gatekeeper.rehearsal.stage import Ran, Stage, describe, open_stage
-from gatekeeper.rehearsal.stamp import not_applied, refuse_elsewhere, refuse_standing
+from gatekeeper.rehearsal.stamp import refuse_elsewhere, refuse_standing
 
 # SQLSTATEs of a name that is there already (manual, appendix A): table or index, column,
 # object, schema, function.
@@ -171,8 +172,7 @@ def find_stood_for(stage: Stage, history: Sequence[Revision]) -> frozenset[str]:
     there: Collection[str] = ground.stamp
     if not there and not ground.is_bare:
         there = stage.versions(stage.bootstrapped())
-    lacking = {r.revision for r in not_applied(there, history)}
-    return frozenset(r.revision for r in history if r.revision not in lacking)
+    return applied_at(there, history) & {r.revision for r in history}
 
 
 def run_base(changes: ChangeSet, head: Stage, base_stage: BaseStage) -> Base:

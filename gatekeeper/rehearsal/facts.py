@@ -70,12 +70,6 @@ def _is_committed(step: Step) -> bool:
     return not fates or any(fates)
 
 
-def tips(revisions: Sequence[Revision]) -> frozenset[str]:
-    """Return those of the revisions that no other of them builds on."""
-    built_on = {r for x in revisions for r in (*x.down_revisions, *x.depends_on)}
-    return frozenset(x.revision for x in revisions) - built_on
-
-
 def _observe(ran: ProbeRun, relations: Relations) -> Mapping[int, Observed]:
     """Return what each statement added, by its ordinal; Alembic's and env.py's count too.
 

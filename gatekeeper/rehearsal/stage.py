@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from gatekeeper.lineage import tips
 from gatekeeper.model import Direction, Learned, Outcome, Revision, Step, StepError
 from gatekeeper.postgres.databases import Database, create_database, drop_database
 from gatekeeper.postgres.observation import (
@@ -24,7 +25,7 @@ from gatekeeper.probe.attempts import Attempt
 from gatekeeper.probe.model import Launch, Origin, ProbeRun, RequestedStep, Target
 from gatekeeper.probe.runner import Probe, open_probe
 from gatekeeper.rehearsal.databases import UNKNOWN, Databases, names_of, seed_of, target_of
-from gatekeeper.rehearsal.facts import steps_of, tips, with_postconditions
+from gatekeeper.rehearsal.facts import steps_of, with_postconditions
 from gatekeeper.rehearsal.ground import FROM_MODELS, Ground
 
 if TYPE_CHECKING:

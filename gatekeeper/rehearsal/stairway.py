@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gatekeeper.errors import ProbeError
+from gatekeeper.lineage import ancestors, next_below
 from gatekeeper.model import (
     Direction,
     Outcome,
@@ -71,14 +72,14 @@ def walk(
             rehearsed.append((_not_run(revision, reason),) * len(stage.origins))
             continue
         progress(f"Rehearsing {name}: up, down, up")
-        cause = next((failed[d] for d in parents(revision) if d in failed), None)
+        cause = next((failed[d] for d in next_below(revision) if d in failed), None)
         if cause is not None:
             failed[name] = cause
             reason = f"{cause} comes before it and did not run to its end"
             rehearsed.append((_not_run(revision, reason),) * len(stage.origins))
             continue
         if at is None or not _fits(at, revision, history):
-            at = _rebuild(stage, ancestors(revision, history), history)
+            at = _rebuild(stage, ancestors(name, history), history)
             is_one_line = False
         before = at.snapshots
         up = stage.run(at.databases, [revision], Direction.UPGRADE)
@@ -188,23 +189,6 @@ def _skipped(revision: Revision, direction: Direction, reason: str) -> Step:
     return Step(revision.revision, direction, Outcome.SKIPPED, reason)
 
 
-def parents(revision: Revision) -> tuple[str, ...]:
-    return (*revision.down_revisions, *revision.depends_on)
-
-
-def ancestors(revision: Revision, history: Sequence[Revision]) -> set[str]:
-    """Return what has to be applied before the revision can be, itself not included."""
-    by_id = {r.revision: r for r in history}
-    found: set[str] = set()
-    todo = list(parents(revision))
-    while todo:
-        name = todo.pop()
-        if name in by_id and name not in found:
-            found.add(name)
-            todo += parents(by_id[name])
-    return found
-
-
 def _fits(line: Line, revision: Revision, history: Sequence[Revision]) -> bool:
     """Whether the revision can be the next one applied to the line.
 
@@ -212,11 +196,11 @@ def _fits(line: Line, revision: Revision, history: Sequence[Revision]) -> bool:
     deleted revision, nothing can be.
     """
     there = {r.revision for r in history}
-    needed = ancestors(revision, history)
+    needed = ancestors(revision.revision, history) & there
     return revision.revision not in line.applied and needed <= line.applied <= there
 
 
-def _rebuild(stage: Stage, applied: set[str], history: Sequence[Revision]) -> Line:
+def _rebuild(stage: Stage, applied: frozenset[str], history: Sequence[Revision]) -> Line:
     """Return a new line with those revisions applied, run from an empty database."""
     databases = stage.new_databases()
     chosen = [r for r in history if r.revision in applied]

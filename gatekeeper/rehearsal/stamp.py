@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from gatekeeper.errors import ConfigError
 from gatekeeper.model import Revision
 from gatekeeper.probe.model import ProbeFacts
 from gatekeeper.rehearsal.ground import Preparation
-from gatekeeper.rehearsal.stairway import ancestors
 
 _HEADS = ("heads", "head")
 
@@ -102,10 +101,3 @@ def _not_in_history(
 
 def _or_heads(heads: tuple[str, ...]) -> str:
     return " or ".join(f"`{head}`" for head in heads) or "empty"
-
-
-def not_applied(versions: Iterable[str], history: Sequence[Revision]) -> tuple[Revision, ...]:
-    """Return the revisions that a database at these versions still lacks, in their order."""
-    at = set(versions)
-    applied = {name for r in history if r.revision in at for name in ancestors(r, history)} | at
-    return tuple(r for r in history if r.revision not in applied)

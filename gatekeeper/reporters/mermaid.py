@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gatekeeper.lineage import line_of
 from gatekeeper.model import Change, ChangeSet, Rehearsal, Revision, Statement, Step
 from gatekeeper.reporters import words
 
@@ -56,23 +57,11 @@ def draw_graph(changes: ChangeSet) -> Picture | None:
 
 def _nodes(revisions: dict[str, Revision], heads: Iterable[str]) -> list[str]:
     """Return what is not below every head, newest first, and where it branches off."""
-    below = [_with_ancestors(revisions, head) for head in heads]
+    below = [line_of(head, revisions.values()) for head in heads]
     common = frozenset(below[0]).intersection(*below[1:])
     own = list(dict.fromkeys(r for each in below for r in each if r not in common))
     fork = [d for r in own if r in revisions for d in revisions[r].down_revisions if d in common]
     return own + list(dict.fromkeys(fork))
-
-
-def _with_ancestors(revisions: dict[str, Revision], head: str) -> list[str]:
-    found = {head: None}
-    queue = [head]
-    for revision in queue:
-        downs = revisions[revision].down_revisions if revision in revisions else ()
-        for down in downs:
-            if down not in found:
-                found[down] = None
-                queue.append(down)
-    return list(found)
 
 
 def draw_locks(rehearsal: Rehearsal) -> Picture | None:

@@ -5,7 +5,6 @@ import pytest
 from gatekeeper.model import Severity
 from gatekeeper.policy.model import CheckSetting, Override, Policy
 from gatekeeper.policy.severity import (
-    ancestors_of,
     options_of,
     setting_of,
     strongest_severity,
@@ -21,26 +20,6 @@ HISTORY = (
     a_revision("e005", "c003", depends_on=("d004",)),
     a_revision("f006", "e005"),
 )
-
-
-@pytest.mark.parametrize(
-    ("revision", "ancestors"),
-    [
-        ("a001", set()),
-        ("c003", {"a001", "b002"}),
-        ("e005", {"a001", "b002", "c003", "d004"}),
-        ("not there", set()),
-    ],
-)
-def test_the_ancestors_are_all_that_a_revision_builds_on(
-    revision: str, ancestors: set[str]
-) -> None:
-    assert ancestors_of(revision, HISTORY) == ancestors
-
-
-def test_a_circle_of_revisions_ends() -> None:
-    circle = (a_revision("a", "b"), a_revision("b", "a"))
-    assert ancestors_of("a", circle) == {"b"}
 
 
 @pytest.mark.parametrize(
