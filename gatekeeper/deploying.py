@@ -28,7 +28,7 @@ from gatekeeper.deploy.runbook import Ended, Means, carry_back, carry_out
 from gatekeeper.deploy.status import read_status
 from gatekeeper.deploy.target import find_target
 from gatekeeper.directories import open_run_directory
-from gatekeeper.errors import ConfigError, Interrupted
+from gatekeeper.errors import ConfigError, GatekeeperError, Interrupted
 from gatekeeper.files import make_folder, require_folder, write_file
 from gatekeeper.git import Repository, Tree, find_repository, open_tree, relative_folder
 from gatekeeper.histories import Occasion
@@ -78,7 +78,7 @@ class DeployRequest:
 
 
 class DeployInterrupted(Interrupted):
-    """A signal stopped a deploy; `record` is what it had come to, and is written."""
+    """A signal stopped a deploy or a rollback; `record` is what it came to, and is written."""
 
     def __init__(self, signal: Interrupted, record: Record) -> None:
         super().__init__(signal.what, where=signal.where, fix=record.next or signal.fix)
@@ -107,7 +107,7 @@ def deploy(
         ended = carry_out(means, journal, past)
         record = _record(means, journal, ended)
         # What has upgraded the target goes on to tell how it is taken back.
-        if not (record.had_nothing_to_do and _has_record(request.record)):
+        if not (record.had_nothing_to_do and _has_record(request.record, request.environment)):
             _write_record(request.record, "record", record)
         journal.write("stopped" if ended.outcome is DeployOutcome.STOPPED else "closed")
     for line in send_record(
@@ -124,18 +124,18 @@ def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
 
     `plan` is the copy in the record's folder.
     """
-    past = read_past(request.record / _RECORD)
+    past = read_past(request.record / _RECORD, request.environment)
     means = _means(request, surroundings)
     run = session_name(means.deployment.target)
     identity = _identity(means.deployment)
     opened = open_journal(request.record, identity, run, means.deployment.now, "rollback")
     with opened as (journal, left):
-        ended = carry_back(means, journal, past, () if left is None else left.runs)
+        ended = carry_back(means, journal, past, left)
         record = _record(means, journal, ended, "it is no part of a rollback")
         _write_record(request.record, "rollback", record)
         journal.write("closed" if ended.outcome is DeployOutcome.ROLLED_BACK else "stopped")
     if ended.signal is not None:
-        raise ended.signal
+        raise DeployInterrupted(ended.signal, record) from ended.signal
     return record
 
 
@@ -312,14 +312,24 @@ def _why_not(name: StepName, why: str) -> str:
     return "there was nothing to take back" if name is StepName.ROLLBACK else why
 
 
-def _has_record(folder: Path) -> bool:
+def _has_record(folder: Path, environment: str) -> bool:
     """Whether the record of a deploy that can be taken back lies there."""
     with contextlib.suppress(ConfigError):
-        read_past(folder / _RECORD)
+        read_past(folder / _RECORD, environment)
         return True
     return False
 
 
 def _write_record(folder: Path, name: str, record: Record) -> None:
-    write_file(folder / f"{name}.json", render_json(record))
-    write_file(folder / f"{name}.md", render_page(record))
+    """Write what came of it; until that is done the next process goes on with it."""
+    try:
+        write_file(folder / f"{name}.json", render_json(record))
+        write_file(folder / f"{name}.md", render_page(record))
+    except ConfigError as error:
+        reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error.what
+        raise GatekeeperError(
+            f"it ended as `{record.outcome.value}`, and no record of that can be written: {reason}",
+            where=str(folder / f"{name}.json"),
+            fix=f"{'' if record.next is None else f'{record.next} '}Make the folder writable, "
+            "then start the same command again with the same `--record`.",
+        ) from error

@@ -11,10 +11,15 @@ from gatekeeper.policy.shipped import read_shipped
 
 
 def closed(schema: Any) -> Any:
-    """Return the schema with additions refused: what we write is what is described."""
+    """Return the schema with additions refused: what we write is what is described.
+
+    A condition is of some properties, whatever others there are.
+    """
     if isinstance(schema, dict):
         extra = {"additionalProperties": False} if "properties" in schema else {}
-        return {**{key: closed(value) for key, value in schema.items()}, **extra}
+        conditional = ("if", "then")
+        kept = {k: v if k in conditional else closed(v) for k, v in schema.items()}
+        return {**kept, **extra}
     return [closed(item) for item in schema] if isinstance(schema, list) else schema
 
 

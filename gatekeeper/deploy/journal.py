@@ -2,7 +2,8 @@
 
 `journal.jsonl` in the record's folder has one JSON object a line: which deploy this is, where
 a step begins and ends, each statement on the target. A line is on the disk before what it
-announces begins.
+announces begins. The file `in-maintenance` is there as long as users are kept out: to take it
+away needs no room on a disk, where a line would find none.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gatekeeper.deploy.model import StepName, StepOutcome, StepRecord
 from gatekeeper.errors import ConfigError, GatekeeperError
 
 FILE_NAME = "journal.jsonl"
+MARK_NAME = "in-maintenance"
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,12 @@ class Past:
 
     `begun` are the steps that began, with what was told of each beginning; `ended` are the
     records of those that came to an end, of the preflight that which was before anything was
-    done to the target; `cut_off` is what began and did not end since.
+    done to the target; `cut_off` is what began and did not end since. For a rollback `ended`
+    are the steps of rollbacks alone.
     `statements` are those of the last apply or rollback. `runs` are the application names of
     the processes that worked on the target. `is_in_maintenance` says that maintenance was
-    switched on and is not known to be off again.
+    switched on and is not known to be off again, `is_switched_on` that it has kept users out
+    ever since.
     """
 
     begun: Mapping[StepName, Mapping[str, Any]]
@@ -42,6 +46,7 @@ class Past:
     statements: tuple[Mapping[str, Any], ...] = ()
     runs: tuple[str, ...] = ()
     is_in_maintenance: bool = False
+    is_switched_on: bool = False
 
     @property
     def has_changed_target(self) -> bool:
@@ -50,6 +55,9 @@ class Past:
 
     def has_passed(self, name: StepName) -> bool:
         return name in self.ended and self.ended[name].outcome is StepOutcome.PASSED
+
+    def passed(self) -> Mapping[StepName, StepRecord]:
+        return {name: self.ended[name] for name in self.ended if self.has_passed(name)}
 
     def details(self, name: StepName) -> Mapping[str, Any]:
         """Return what was noted of a step at its end."""
@@ -67,6 +75,13 @@ class Noted:
         self.output.extend(lines)
 
 
+class JournalUnwritable(OSError):
+    """A line could not be put on the disk, so that what it announces must not begin.
+
+    It is none of the errors after which a deploy goes on: each step is to be written down.
+    """
+
+
 class Journal:
     """The journal of one deploy; `steps` are what this process has done of it.
 
@@ -78,6 +93,7 @@ class Journal:
         self.steps: list[StepRecord] = []
         self.earlier: Mapping[StepName, StepRecord] = {}
         self._now = now
+        self._mark = path.with_name(MARK_NAME)
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
@@ -95,7 +111,7 @@ class Journal:
                 where=str(path.parent),
                 fix="Wait for its end, or give `--record` another folder.",
             ) from error
-        os.write(self._descriptor, b"\n")  # ends a line that a kill cut off
+        self._put(b"\n")  # ends a line that a kill cut off
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -111,13 +127,30 @@ class Journal:
     def write(self, event: str, **values: Any) -> None:
         """Put one line on the disk."""
         line = {"event": event, "at": self._now().isoformat(), **values}
-        os.write(self._descriptor, json.dumps(line, ensure_ascii=False).encode() + b"\n")
-        os.fsync(self._descriptor)
+        self._put(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+    def _put(self, line: bytes) -> None:
+        """Put all of a line on the disk or, where there is no room for that, nothing of it."""
+        whole = os.fstat(self._descriptor).st_size
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, whole)
+            raise JournalUnwritable(error.errno, error.strerror) from error
+
+    def forget_maintenance(self) -> None:
+        """Let who takes this up know that users are not kept out any more."""
+        self._mark.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def step(self, name: StepName, **values: Any) -> Iterator[Noted]:
         """Yield where a step is noted; what it raises makes it a failed one and goes on."""
         noted, started, clock = Noted(), self._now(), time.monotonic()
+        if name is StepName.MAINTENANCE_ON:
+            self._mark.touch()
         self.write("begin", step=name.value, **values)
         outcome, reason = StepOutcome.FAILED, None
         try:
@@ -143,6 +176,8 @@ class Journal:
 
     def _end(self, record: StepRecord) -> None:
         self.steps.append(record)
+        if record.step is StepName.MAINTENANCE_OFF and record.outcome is StepOutcome.PASSED:
+            self.forget_maintenance()
         self.write(
             "end",
             step=record.step.value,
@@ -172,8 +207,16 @@ def open_journal(
     path = folder / FILE_NAME
     with contextlib.closing(Journal(path, now)) as journal:
         past = _read_past(path, identity, command)
-        journal.write("deploy", run=run, command=command, **identity)
-        yield journal, past
+        try:
+            journal.write("deploy", run=run, command=command, **identity)
+            yield journal, past
+        except JournalUnwritable as error:
+            raise GatekeeperError(
+                f"the journal cannot be written: {error.strerror}. Nothing goes on without it",
+                where=str(path),
+                fix=f"Make room, then start `gatekeeper {command}` again with the same `--record`: "
+                "it goes on from here.",
+            ) from error
 
 
 def _read_past(path: Path, identity: Mapping[str, Any], command: str) -> Past | None:
@@ -196,25 +239,32 @@ def _read_past(path: Path, identity: Mapping[str, Any], command: str) -> Past | 
     if not lines:
         return None
     ends = [line for line in lines if line["event"] in ("deploy", "stopped")]
-    if command == "deploy" and ends and ends[-1].get("command") == "rollback":
+    open_command = ends[-1].get("command", command) if ends else command
+    if open_command != command:
         raise ConfigError(
-            "the deploy of this record is being taken back, and the process that did so was killed",
+            f"`gatekeeper {open_command}` of this record was killed and did not come to its end",
             where=str(path.parent),
-            fix="Let `gatekeeper rollback` with the same `--record` go on with it first.",
+            fix=f"Let `gatekeeper {open_command}` with the same `--record` go on with it first.",
         )
     steps = [line for line in lines if line["event"] in ("begin", "end")]
     last = {StepName(line["step"]): line["event"] for line in steps}
     begun = {StepName(line["step"]): line for line in steps if line["event"] == "begin"}
     changes = [n for n, line in enumerate(lines) if _begins_change(line)]
+    may_be_on, is_on = _maintenance(steps)
+    is_marked = path.with_name(MARK_NAME).exists()
     return Past(
         begun=begun,
-        ended={StepName(line["step"]): read_step(line) for line in _ends_that_count(steps)},
+        ended={
+            StepName(line["step"]): read_step(line)
+            for line in _ends_that_count(_lines_of(lines, command))
+        },
         cut_off=frozenset(name for name, event in last.items() if event == "begin"),
         statements=tuple(
             line for line in lines[changes[-1] if changes else 0 :] if line["event"] == "statement"
         ),
         runs=tuple(line["run"] for line in lines if line["event"] == "deploy"),
-        is_in_maintenance=_is_in_maintenance(steps),
+        is_in_maintenance=may_be_on and is_marked,
+        is_switched_on=is_on and is_marked,
     )
 
 
@@ -225,15 +275,32 @@ def _begins_change(line: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_in_maintenance(steps: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether maintenance, once somebody began to switch it on, was not switched off."""
-    is_on = False
+def _lines_of(lines: Sequence[Mapping[str, Any]], command: str) -> Sequence[Mapping[str, Any]]:
+    """Return what processes of a command have written; a deploy makes a rollback begin anew."""
+    found: list[Mapping[str, Any]] = []
+    running = command
+    for line in lines:
+        if line["event"] == "deploy":
+            running = line.get("command", command)
+            if running == "deploy" != command:
+                found = []
+        if running == command:
+            found.append(line)
+    return found
+
+
+def _maintenance(steps: Sequence[Mapping[str, Any]]) -> tuple[bool, bool]:
+    """Tell whether maintenance may be on, and whether it has been on without a break."""
+    may_be_on = is_on = False
     for line in steps:
-        if line["step"] == StepName.MAINTENANCE_ON.value and line["event"] == "begin":
-            is_on = True
-        elif line["step"] == StepName.MAINTENANCE_OFF.value and line["event"] == "end":
-            is_on = is_on and line["outcome"] != StepOutcome.PASSED.value
-    return is_on
+        has_passed = line["event"] == "end" and line["outcome"] == StepOutcome.PASSED.value
+        if line["step"] == StepName.MAINTENANCE_ON.value:
+            may_be_on = may_be_on or line["event"] == "begin"
+            is_on = is_on or has_passed
+        elif line["step"] == StepName.MAINTENANCE_OFF.value and line.get("outcome") != "skipped":
+            is_on = False
+            may_be_on = may_be_on and not has_passed
+    return may_be_on, is_on
 
 
 def read_step(line: Mapping[str, Any]) -> StepRecord:

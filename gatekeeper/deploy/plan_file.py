@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from gatekeeper.deploy.model import Release, ReleasedRevision
+from gatekeeper.deploy.published import parse, read_bytes
 from gatekeeper.errors import ConfigError
 from gatekeeper.lock_modes import LockMode
 from gatekeeper.model import Attestation, Lock, Project
-from gatekeeper.policy.shipped import read_shipped
 
 _EVIDENCE = "evidence.json"
 _FIX = "Write both anew at the release's tag: `gatekeeper release --output DIR`."
+_ABSENT = f"`--plan` names the plan.json of a release; {_EVIDENCE} lies beside it. {_FIX}"
 
 
 def read_release(plan: Path) -> Release:
@@ -25,9 +23,9 @@ def read_release(plan: Path) -> Release:
     Evidence of another plan, be it the same one with a changed word, is refused.
     """
     beside = plan.with_name(_EVIDENCE)
-    text = _read(plan)
-    told = _parse(plan, text, "plan")
-    evidence = _parse(beside, _read(beside), "evidence")
+    text = read_bytes(plan, _ABSENT)
+    told = parse(plan, text, "plan", _FIX)
+    evidence = parse(beside, read_bytes(beside, _ABSENT), "evidence", _FIX)
     if evidence["plan_sha256"] != hashlib.sha256(text).hexdigest():
         raise ConfigError(
             f"{_EVIDENCE} beside it is not the evidence of this plan: one of them was changed "
@@ -95,34 +93,3 @@ def _revision(data: Any) -> ReleasedRevision:
 
 def _lock(data: Any) -> Lock:
     return Lock(data["relation"], LockMode[data["mode"].replace(" ", "_")])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"it cannot be read: {error.strerror}",
-            where=str(path),
-            fix=f"`--plan` names the plan.json of a release; {_EVIDENCE} lies beside it. {_FIX}",
-        ) from error
-
-
-def _parse(path: Path, text: bytes, kind: str) -> Any:
-    """Return the data of a file that keeps to the schema of its kind."""
-    try:
-        data = json.loads(text)
-    except ValueError as error:  # neither JSON nor UTF-8
-        raise ConfigError(f"it is no JSON: {error}", where=str(path), fix=_FIX) from error
-    schema = json.loads(read_shipped(f"{kind}.schema.json"))
-    wrong = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema).iter_errors(data)
-    )
-    if wrong is not None:
-        place = wrong.json_path.removeprefix("$").removeprefix(".")
-        raise ConfigError(
-            f"it is no {kind} of schema 1: {f'`{place}`: ' if place else ''}{wrong.message[:300]}",
-            where=str(path),
-            fix=f"{_FIX} Use one version of gatekeeper for release and deploy.",
-        )
-    return data

@@ -14,6 +14,7 @@ from typing import Any
 from gatekeeper import __version__
 from gatekeeper.deploy.journal import Past, read_step
 from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome, StepRecord
+from gatekeeper.deploy.published import parse, read_bytes
 from gatekeeper.deploy.verify import render_tables
 from gatekeeper.errors import ConfigError
 from gatekeeper.reporters import gfm, words
@@ -28,6 +29,12 @@ _SAYS = {
     DeployOutcome.RESTORED: "Restored from the backup, which was verified.",
     DeployOutcome.STOPPED: "Stopped. A person is needed.",
 }
+_CHANGING = (DeployOutcome.DEPLOYED, DeployOutcome.STOPPED)
+_ABSENT = (
+    "Give `--record` the folder that `gatekeeper deploy` has written. A deploy that was killed "
+    "has no record yet: start it again with the same `--record` first."
+)
+_ANOTHER = "Give `--record` the folder as `gatekeeper deploy` has written it."
 _NOTHING_DONE = "There was nothing to do: the target stands at the release's head."
 
 
@@ -153,28 +160,35 @@ def _step(step: StepRecord) -> dict[str, Any]:
     }
 
 
-def read_past(path: Path) -> Past:
-    """Return what a record.json says of the steps of a deploy that upgraded its target."""
+def read_past(path: Path, environment: str) -> Past:
+    """Return what a record.json says of a deploy to this environment that upgraded its target."""
+    data = parse(path, read_bytes(path, _ABSENT), "record", _ANOTHER)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        steps = {StepName(step["step"]): step for step in data["steps"]}
-        past = Past(
-            begun={n: step for n, step in steps.items() if step["outcome"] != "skipped"},
-            ended={name: read_step(step) for name, step in steps.items()},
-        )
-        outcome = DeployOutcome(data["outcome"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        steps = tuple(map(read_step, data["steps"]))
+    except ValueError as error:  # a moment that is none
         raise ConfigError(
-            f"there is no record of a deploy: {error}",
-            where=str(path),
-            fix="Give `--record` the folder that `gatekeeper deploy` has written.",
+            f"it is no record of schema 1: {error}", where=str(path), fix=_ANOTHER
         ) from error
-    if outcome not in (DeployOutcome.DEPLOYED, DeployOutcome.STOPPED) or not (
-        past.has_changed_target
-    ):
+    if data["environment"] != environment:
         raise ConfigError(
-            f"there is nothing to take back: that deploy ended as {outcome.value}",
+            f"it is the record of a deploy to `{data['environment']}`, not to `{environment}`",
             where=str(path),
+            fix=f"Give the record of the deploy to `{environment}`, or say "
+            f"`--environment {data['environment']}` where that is meant.",
+        )
+    past = Past(
+        begun={step.step: {} for step in steps if step.outcome is not StepOutcome.SKIPPED},
+        ended={step.step: step for step in steps},
+    )
+    outcome = DeployOutcome(data["outcome"])
+    if not past.has_changed_target or outcome not in _CHANGING:
+        is_at_head = outcome is DeployOutcome.DEPLOYED
+        why = _NOTHING_DONE if is_at_head else f"it ended as {outcome.value}. {_SAYS[outcome]}"
+        raise ConfigError(
+            f"that deploy has left nothing to take back: {why}",
+            where=str(path),
+            fix="Give `--record` the folder of the deploy that upgraded the target. Where the "
+            "target stands: `gatekeeper status`.",
         )
     return past
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gatekeeper.deploy.access import open_access, version_tables_of
+from gatekeeper.deploy.access import open_access, session_name, version_tables_of
 from gatekeeper.deploy.apply import (
     ApplyFailed,
     Left,
@@ -106,34 +106,46 @@ class Position(enum.Enum):
 def carry_out(means: Means, journal: Journal, past: Past | None) -> Ended:
     """Carry the release out on the target; however it ends, what is returned tells it."""
     with contextlib.ExitStack() as stack:
-        run = _Run(means, journal, past, stack)
-        try:
-            position = run.look()
-            if position is Position.AT_START:
-                run.prepare()
-        except GatekeeperError as error:
-            return run.leave_maintenance(run.not_begun(error))
-        if position is Position.ARRIVED:
-            return run.leave_maintenance(Ended(DeployOutcome.DEPLOYED))
-        return run.leave_maintenance(run.change(position))
+        run = _Run(means, journal, past, past, stack)
+        with run.opened_to_users():
+            return run.leave_maintenance(_carry_out(run))
 
 
-def carry_back(means: Means, journal: Journal, past: Past, left_by: Collection[str]) -> Ended:
+def _carry_out(run: _Run) -> Ended:
+    try:
+        position = run.look()
+        if position is Position.AT_START:
+            run.prepare()
+    except GatekeeperError as error:
+        return run.not_begun(error)
+    if position is Position.ARRIVED:
+        return Ended(DeployOutcome.DEPLOYED)
+    return run.change(position)
+
+
+def carry_back(means: Means, journal: Journal, past: Past, left: Past | None) -> Ended:
     """Take a target back to what it was before the deploy that `past` tells of.
 
-    `left_by` are the application names of killed processes that were about to do so.
+    `left` is what others have left that were about to do so.
     """
     with contextlib.ExitStack() as stack:
-        run = _Run(means, journal, past, stack)
-        run.left_by = tuple(left_by)
-        try:
-            if run.require_deployed() is Position.AT_START:
-                return run.leave_maintenance(Ended(DeployOutcome.ROLLED_BACK))
+        run = _Run(means, journal, past, left, stack)
+        with run.opened_to_users():
+            return run.leave_maintenance(_carry_back(run))
+
+
+def _carry_back(run: _Run) -> Ended:
+    try:
+        position = run.require_deployed()
+        if position is Position.AT_START and not run.has_begun_back:
+            return Ended(DeployOutcome.ROLLED_BACK)
+        if position is not Position.AT_START:
             # The application that runs now does not fit what the target goes back to.
             run.enter_maintenance(None)
-        except GatekeeperError as error:
-            return run.leave_maintenance(Ended(DeployOutcome.REFUSED, error.fix, _signal(error)))
-        return run.leave_maintenance(run.go(OnFailure.DOWNGRADE, "asked for", None))
+    except GatekeeperError as error:
+        return run.not_begun_back(error)
+    ended = run.go(OnFailure.DOWNGRADE, "asked for", None)
+    return ended if ended.signal is None else replace(ended, next=f"{ended.next} {_AGAIN}")
 
 
 class _Run:
@@ -141,24 +153,27 @@ class _Run:
 
     `before` is what the target held before anything was done to it, None where that is not
     known any more; `found` is what it held when this process looked. `past` is what a killed
-    process has done that this one goes on from.
+    process has done that this one goes on from, or the deploy that is taken back; `left` is what
+    is open of it.
     """
 
     def __init__(
-        self, means: Means, journal: Journal, past: Past | None, stack: contextlib.ExitStack
+        self,
+        means: Means,
+        journal: Journal,
+        past: Past | None,
+        left: Past | None,
+        stack: contextlib.ExitStack,
     ) -> None:
         self.means = means
         self.deployment = means.deployment
         self.journal = journal
         self.past = past if past is not None and past.has_changed_target else None
         self.stack = stack
-        self.is_in_maintenance = past is not None and past.is_in_maintenance
-        self.is_switched_on = (
-            past is not None
-            and past.is_in_maintenance
-            and StepName.MAINTENANCE_ON not in past.cut_off
-        )
-        self.left_by = () if past is None else past.runs
+        self.left = left
+        self.is_in_maintenance = left is not None and left.is_in_maintenance
+        self.is_switched_on = left is not None and left.is_switched_on
+        self.left_by = () if left is None else left.runs
         self.hold: Hold | None = None
         self.stage: Stage | None = None
         self.before: TargetState | None = None
@@ -344,8 +359,10 @@ class _Run:
         differing = _differing(self.found, self.told_before())
         told = [f"it stands at {_named(self.found.versions)}"]
         if self.loose:
-            named = ", ".join(each.told for each in self.loose)
-            told.append(f"this was committed of a revision that is not there, or may be: {named}")
+            told.append(
+                "this was committed of a revision that is not there, or may be: "
+                + _listed_loose(self.loose)
+            )
         if differing:
             told.append(f"since the deploy began it differs in: {', '.join(differing)}")
         return Ended(
@@ -412,8 +429,9 @@ class _Run:
     def require_deployed(self) -> Position:
         """Hold the target against what a deploy has left, before it is taken back."""
         assert self.past is not None
-        after = self.past.details(StepName.VERIFY)
-        rehearsed = self.past.details(StepName.RESTORE_REHEARSAL)
+        self.backup = _backup_of(self.past)
+        if self.left is not None:
+            self.journal.earlier = self.left.passed()
         with self.step(StepName.PREFLIGHT) as noted:
             self.hold = self.stack.enter_context(hold_target(self.deployment.target))
             self.end_left()
@@ -423,25 +441,70 @@ class _Run:
             if _is_as(state, self.told_before()):
                 noted.say("the target is as before the deploy already")
                 return Position.AT_START
-            if state.versions != frozenset(self.deployment.release.to_revisions):
-                raise StepFailed(
-                    f"the target is at {_named(state.versions)}, and the deploy left it at "
-                    f"{_named(self.deployment.release.to_revisions)}",
-                    fix="Take back what was deployed since, the last first.",
-                )
-            changed = _differing(state, after) if "catalog" in after else ["nothing is known"]
-            if changed:
-                raise StepFailed(
-                    "the target was changed since the deploy: " + ", ".join(changed),
-                    fix="Take that back by hand first.",
-                )
-            if rehearsed.get("obstacle", "it was not rehearsed") is not None:
-                raise StepFailed(
-                    "the downgrade is not proven to lead back: "
-                    + str(rehearsed.get("obstacle", "it was not rehearsed")),
-                    fix="Restore the backup of the record by hand: what was written since is lost.",
-                )
+            if self.is_on_the_way_back(state):
+                noted.say(f"taken up again: the target is at {_named(state.versions)}")
+                return Position.ON_THE_WAY_BACK
+            self.require_as_deployed(self.past, state)
         return Position.UPGRADED
+
+    @property
+    def has_begun_back(self) -> bool:
+        """Whether somebody before this process may have begun to take the target back."""
+        return self.left is not None and StepName.ROLLBACK in self.left.begun
+
+    def is_on_the_way_back(self, state: TargetState) -> bool:
+        """Whether some revisions were taken back before, and nothing of the next one.
+
+        Raises where of one a part was taken back.
+        """
+        if self.left is None or not self.has_begun_back:
+            return False
+        revisions, release = self.means.revisions(), self.deployment.release
+        loose = find_loose(self.deployment, revisions, state.versions, self.left.statements)
+        is_upgraded = state.versions == frozenset(release.to_revisions)
+        if any(not each.is_in_catalog for each in loose) or (loose and not is_upgraded):
+            raise StepFailed(
+                f"the target stands at {_named(state.versions)}, and this was committed of a "
+                f"revision that is not taken back, or may be: {_listed_loose(loose)}",
+                fix="Take back by hand what is there of that revision, and stamp what is reached.",
+            )
+        known = {revision.revision for revision in revisions} | set(release.from_revisions)
+        return not is_upgraded and state.versions <= known
+
+    def require_as_deployed(self, past: Past, state: TargetState) -> None:
+        """Raise where the target is not as the deploy left it, or the way back is not proven."""
+        after = past.details(StepName.VERIFY)
+        if "catalog" not in after:
+            raise StepFailed(
+                "the deploy did not come as far as to verify the target: it is not known what "
+                "it left there",
+                fix="Let `gatekeeper deploy` with the same `--record` go on with it first.",
+            )
+        if state.versions != frozenset(self.deployment.release.to_revisions):
+            raise StepFailed(
+                f"the target is at {_named(state.versions)}, and the deploy left it at "
+                f"{_named(self.deployment.release.to_revisions)}",
+                fix="Take back what was deployed since, the last first.",
+            )
+        changed = _differing(state, after)
+        if changed:
+            raise StepFailed(
+                "the target was changed since the deploy: " + ", ".join(changed),
+                fix="Take that back by hand first.",
+            )
+        rehearsed = past.details(StepName.RESTORE_REHEARSAL)
+        obstacle = rehearsed.get("obstacle", "it was not rehearsed")
+        if obstacle is not None:
+            raise StepFailed(
+                f"the downgrade is not proven to lead back: {obstacle}",
+                fix="Restore the backup of the record by hand: what was written since is lost.",
+            )
+
+    def not_begun_back(self, error: GatekeeperError) -> Ended:
+        """Return how a rollback ends that did nothing to the target, this time at least."""
+        if self.has_begun_back or (self.is_in_maintenance and self.hold is None):
+            return Ended(DeployOutcome.STOPPED, f"{error.sentence}. {_AGAIN}", _signal(error))
+        return Ended(DeployOutcome.REFUSED, error.fix, _signal(error))
 
     # --- The way back ----------------------------------------------------------------
 
@@ -584,10 +647,46 @@ class _Run:
             return "There is no backup of this deploy."
         return f"The backup is {self.backup.path}."
 
+    @contextlib.contextmanager
+    def opened_to_users(self) -> Iterator[None]:
+        """Let users in also where the block ends by what nobody foresaw, which is raised on.
+
+        A journal that cannot be written is among that: it comes after what it is to tell.
+        """
+        try:
+            yield
+        except BaseException:
+            if self.is_in_maintenance and self.hold is not None:
+                self.let_in()
+            raise
+
+    def let_in(self) -> None:
+        """Switch maintenance off, whatever can be written down of that."""
+        name = StepName.MAINTENANCE_OFF
+        self.deployment.tell(name.value)
+        with contextlib.suppress(GatekeeperError):
+            # What the project's code has begun is not to go on among users.
+            end_backends(self.deployment.target, session_name(self.deployment.target))
+        try:
+            try:
+                said = switch_off(self.deployment)
+            except Interrupted:  # further signals are not heard
+                said = switch_off(self.deployment)
+        except (GatekeeperError, OSError) as error:
+            told = error.sentence if isinstance(error, GatekeeperError) else str(error)
+            self.deployment.tell(f"Switch maintenance off by hand: {told}")
+            return
+        with contextlib.suppress(OSError):
+            self.journal.forget_maintenance()
+            with self.journal.step(name) as noted:
+                noted.say(*said)
+
     def leave_maintenance(self, ended: Ended) -> Ended:
         """Let users in again, however the deploy ended; return that, or that this failed."""
         if not self.is_in_maintenance:
-            self.journal.skip(StepName.MAINTENANCE_OFF, "it was not switched on")
+            has_been_on = self.left is not None and StepName.MAINTENANCE_ON in self.left.begun
+            reason = "it was switched off before" if has_been_on else "it was not switched on"
+            self.journal.skip(StepName.MAINTENANCE_OFF, reason)
             return ended
         if self.hold is None:
             self.journal.skip(StepName.MAINTENANCE_OFF, "the target is not held by this deploy")
@@ -601,6 +700,7 @@ class _Run:
                     noted.say(f"{error.what}; begun again")
                     ended = replace(ended, signal=error)
                     noted.say(*switch_off(self.deployment))
+                self.is_in_maintenance = False
         except GatekeeperError as error:
             told = "" if ended.next is None else f" {ended.next}"
             return Ended(
@@ -653,6 +753,10 @@ def _differing(state: TargetState, told: Mapping[str, Any]) -> list[str]:
 
 def _named(revisions: Collection[str]) -> str:
     return ", ".join(sorted(revisions)) or "no revision"
+
+
+def _listed_loose(loose: Collection[Loose]) -> str:
+    return ", ".join(each.told for each in loose)
 
 
 def _signal(error: GatekeeperError) -> Interrupted | None:

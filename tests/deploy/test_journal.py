@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
-from collections.abc import Callable
+import resource
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 
 from gatekeeper.deploy.journal import FILE_NAME, Past, open_journal
 from gatekeeper.deploy.model import StepFailed, StepName, StepOutcome, StepRecord
-from gatekeeper.errors import ConfigError, Interrupted
+from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError, Interrupted
 
 IDENTITY = {"environment": "staging", "tag": "v1.1.0"}
 
@@ -21,8 +24,8 @@ def now() -> dt.datetime:
     return dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
 
-def past_of(folder: Path, run: str = "next") -> Past | None:
-    with open_journal(folder, IDENTITY, run, now) as (_, past):
+def past_of(folder: Path, run: str = "next", command: str = "deploy") -> Past | None:
+    with open_journal(folder, IDENTITY, run, now, command) as (_, past):
         return past
 
 
@@ -113,48 +116,83 @@ def test_a_deploy_that_is_closed_need_not_be_taken_up(tmp_path):
     assert past_of(tmp_path) is None
 
 
+ON, OFF = StepName.MAINTENANCE_ON, StepName.MAINTENANCE_OFF
+
+
 @pytest.mark.parametrize(
-    ("steps", "is_on"),
+    ("steps", "killed_in", "is_in_maintenance", "is_switched_on"),
     [
-        pytest.param([], False, id="none"),
-        pytest.param([("begin", "maintenance-on")], True, id="killed while it was switched on"),
-        pytest.param(
-            [("begin", "maintenance-on"), ("begin", "maintenance-off")],
-            True,
-            id="killed while it was switched off",
-        ),
-        pytest.param(
-            [
-                ("begin", "maintenance-on"),
-                ("end", "maintenance-off"),
-                ("begin", "maintenance-on"),
-            ],
-            True,
-            id="switched on a second time",
-        ),
+        pytest.param([], None, False, False, id="none"),
+        pytest.param([ON, OFF], None, False, False, id="switched on and off"),
+        pytest.param([ON], None, True, True, id="switched on"),
+        pytest.param([], ON, True, False, id="killed while it was switched on"),
+        pytest.param([ON], OFF, True, False, id="killed while it was switched off"),
+        pytest.param([ON, OFF], ON, True, False, id="switched on a second time"),
+        pytest.param([ON, OFF, ON], None, True, True, id="is on a second time"),
     ],
 )
-def test_maintenance_is_taken_for_on_until_it_is_known_to_be_off(tmp_path, steps, is_on):
-    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
-        for event, step in steps:
-            if event == "begin":
-                journal.write(event, step=step)
-            else:
-                with journal.step(StepName(step)):
-                    pass
-    past = past_of(tmp_path)
-    assert past is not None
-    assert past.is_in_maintenance is is_on
-
-
-def test_maintenance_that_was_switched_off_is_off(tmp_path):
-    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
-        for name in (StepName.MAINTENANCE_ON, StepName.MAINTENANCE_OFF):
+def test_maintenance_is_taken_for_on_until_it_is_known_to_be_off(
+    tmp_path, steps, killed_in, is_in_maintenance, is_switched_on
+):
+    record, left = tmp_path / "record", tmp_path / "left"
+    record.mkdir()
+    with open_journal(record, IDENTITY, "first", now) as (journal, _):
+        for name in steps:
             with journal.step(name):
                 pass
+        with contextlib.nullcontext() if killed_in is None else journal.step(killed_in):
+            shutil.copytree(record, left)
+    past = past_of(left)
+    assert past is not None
+    assert (past.is_in_maintenance, past.is_switched_on) == (is_in_maintenance, is_switched_on)
+    assert (left / "in-maintenance").exists() is is_in_maintenance
+
+
+def test_maintenance_that_failed_to_go_off_is_taken_for_on(tmp_path):
+    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
+        with journal.step(ON):
+            pass
+        with pytest.raises(StepFailed), journal.step(OFF):
+            raise StepFailed("the command fails")
+        journal.write("stopped")
     past = past_of(tmp_path)
     assert past is not None
-    assert not past.is_in_maintenance
+    assert (past.is_in_maintenance, past.is_switched_on) == (True, False)
+
+
+@contextlib.contextmanager
+def room_in(file: Path, size_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond what this one holds and some bytes more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_cannot_be_written_is_told_with_what_is_to_be_done(tmp_path, lines):
+    """Nothing stays of a line that only a part of fits; that users are in is known all the same."""
+    file = tmp_path / FILE_NAME
+    with contextlib.ExitStack() as stack:
+        raised = stack.enter_context(pytest.raises(GatekeeperError))
+        journal, _ = stack.enter_context(open_journal(tmp_path, IDENTITY, "first", now))
+        with journal.step(ON):
+            pass
+        stack.enter_context(room_in(file, 40))
+        journal.forget_maintenance()
+        journal.write("begin", step="apply")
+    assert str(raised.value) == (
+        f"{file}: the journal cannot be written: File too large. Nothing goes on without it\n"
+        "Make room, then start `gatekeeper deploy` again with the same `--record`: it goes on "
+        "from here."
+    )
+    assert raised.value.exit_code is ExitCode.UNDETERMINED
+    assert file.read_text().endswith("}\n")
+    assert [line.get("step") for line in lines()] == [None, "maintenance-on", "maintenance-on"]
+    past = past_of(tmp_path)
+    assert past is not None
+    assert (past.is_in_maintenance, past.is_switched_on) == (False, False)
 
 
 def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path, lines):
@@ -252,11 +290,42 @@ def test_a_process_that_was_killed_at_once_has_left_nothing(tmp_path):
     assert past_of(tmp_path) is None
 
 
-def test_a_rollback_that_was_killed_goes_first(tmp_path):
-    past_of(tmp_path)
-    with open_journal(tmp_path, IDENTITY, "second", now, "rollback"):
-        pass
+@pytest.mark.parametrize(
+    ("killed", "other"),
+    [
+        pytest.param("deploy", "rollback", id="a deploy"),
+        pytest.param("rollback", "deploy", id="a rollback"),
+    ],
+)
+def test_what_was_killed_goes_first(tmp_path, killed, other):
+    past_of(tmp_path, "first", killed)
     with pytest.raises(ConfigError) as raised:
-        past_of(tmp_path)
-    assert raised.value.fix is not None
-    assert "gatekeeper rollback" in raised.value.fix
+        past_of(tmp_path, "second", other)
+    assert str(raised.value) == (
+        f"{tmp_path}: `gatekeeper {killed}` of this record was killed and did not come to its end\n"
+        f"Let `gatekeeper {killed}` with the same `--record` go on with it first."
+    )
+    past = past_of(tmp_path, "third", killed)
+    assert past is not None
+    assert past.runs == ("first",)
+
+
+def test_the_steps_of_a_deploy_are_none_of_the_rollback_that_follows(tmp_path):
+    """What it has left open, such as maintenance, is the rollback's to end."""
+    with open_journal(tmp_path, IDENTITY, "first", now) as (journal, _):
+        for name in (StepName.PREFLIGHT, ON, StepName.APPLY):
+            with journal.step(name):
+                pass
+        journal.write("stopped")
+    with open_journal(tmp_path, IDENTITY, "second", now, "rollback") as (journal, past):
+        assert past is not None
+        assert past.passed() == {}
+        assert past.is_in_maintenance
+        with journal.step(StepName.PREFLIGHT):
+            pass
+        journal.write("begin", step="rollback")
+    past = past_of(tmp_path, "third", "rollback")
+    assert past is not None
+    assert set(past.passed()) == {StepName.PREFLIGHT}
+    assert past.cut_off == {StepName.ROLLBACK}
+    assert past.runs == ("first", "second")
