@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server, quote, start_server
 from tests.deploy.addresses import Web, serving
+from tests.deploy.bank import Bank, make_release, open_at_first_release
 from tests.deploy.rich import make_rich
 from tests.deploy.targets import execute
 from tests.servers import OWN, Place, why_missing
@@ -74,6 +77,39 @@ def clean_roles(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     for (name,) in set(server.administer(query)) - set(before):
         server.administer(f"DROP ROLE {quote(server, name)}")
+
+
+@pytest.fixture(scope="session")
+def release_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function that returns a folder with a bank of a kind and the plan of its release."""
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = make_release(tmp_path_factory.mktemp(kind), kind)
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture
+def open_bank(
+    release_once: Callable[[str], Path],
+    tmp_path: Path,
+    database: Database,
+    clean_environment: dict[str, str],
+) -> Iterator[Callable[..., Bank]]:
+    """A function that opens a bank with 500 accounts, at its first release."""
+    with contextlib.ExitStack() as stack:
+
+        def make(kind: str = "one", **policy: Any) -> Bank:
+            folder = tmp_path / "place"
+            opened = open_at_first_release(
+                release_once(kind), folder, database, clean_environment, policy
+            )
+            return stack.enter_context(opened)
+
+        yield make
 
 
 @pytest.fixture

@@ -448,7 +448,10 @@ def test_without_a_record_there_is_nothing_to_take_back(
     (tmp_path / "record").mkdir()
     ran = site.roll_back()
     assert ran.returncode == 2
-    assert "there is no record of a deploy" in ran.stderr
+    file = tmp_path / "record" / "record.json"
+    assert ran.stderr.startswith(f"gatekeeper: {file}: it cannot be read: No such file")
+    assert "Give `--record` the folder that `gatekeeper deploy` has written." in ran.stderr
+    assert list((tmp_path / "record").iterdir()) == []
 
 
 def test_the_record_holds_no_data_of_the_rows(
