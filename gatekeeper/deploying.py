@@ -29,7 +29,7 @@ from gatekeeper.deploy.status import read_status
 from gatekeeper.deploy.target import find_target
 from gatekeeper.directories import open_run_directory
 from gatekeeper.errors import ConfigError, GatekeeperError, Interrupted
-from gatekeeper.files import make_folder, require_folder, write_file
+from gatekeeper.files import make_folder, require_folder, write_file, write_folder
 from gatekeeper.git import Repository, Tree, find_repository, open_tree, relative_folder
 from gatekeeper.histories import Occasion
 from gatekeeper.model import Project
@@ -323,8 +323,9 @@ def _has_record(folder: Path, environment: str) -> bool:
 def _write_record(folder: Path, name: str, record: Record) -> None:
     """Write what came of it; until that is done the next process goes on with it."""
     try:
-        write_file(folder / f"{name}.json", render_json(record))
-        write_file(folder / f"{name}.md", render_page(record))
+        write_folder(
+            folder, {f"{name}.json": render_json(record), f"{name}.md": render_page(record)}
+        )
     except ConfigError as error:
         reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error.what
         raise GatekeeperError(

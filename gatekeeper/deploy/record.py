@@ -182,8 +182,7 @@ def read_past(path: Path, environment: str) -> Past:
     )
     outcome = DeployOutcome(data["outcome"])
     if not past.has_changed_target or outcome not in _CHANGING:
-        is_at_head = outcome is DeployOutcome.DEPLOYED
-        why = _NOTHING_DONE if is_at_head else f"it ended as {outcome.value}. {_SAYS[outcome]}"
+        why = _NOTHING_DONE if outcome is DeployOutcome.DEPLOYED else _SAYS[outcome]
         raise ConfigError(
             f"that deploy has left nothing to take back: {why}",
             where=str(path),

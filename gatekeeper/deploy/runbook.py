@@ -661,9 +661,10 @@ class _Run:
             raise
 
     def let_in(self) -> None:
-        """Switch maintenance off, whatever can be written down of that."""
+        """Switch maintenance off, whatever can be told or written down of that."""
         name = StepName.MAINTENANCE_OFF
-        self.deployment.tell(name.value)
+        with contextlib.suppress(OSError):
+            self.deployment.tell(name.value)
         with contextlib.suppress(GatekeeperError):
             # What the project's code has begun is not to go on among users.
             end_backends(self.deployment.target, session_name(self.deployment.target))
@@ -674,7 +675,8 @@ class _Run:
                 said = switch_off(self.deployment)
         except (GatekeeperError, OSError) as error:
             told = error.sentence if isinstance(error, GatekeeperError) else str(error)
-            self.deployment.tell(f"Switch maintenance off by hand: {told}")
+            with contextlib.suppress(OSError):
+                self.deployment.tell(f"Switch maintenance off by hand: {told}")
             return
         with contextlib.suppress(OSError):
             self.journal.forget_maintenance()

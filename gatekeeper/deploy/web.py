@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 import requests
+from urllib3.exceptions import LocationParseError
 
 _SECONDS = 10
 _BODY_AT_MOST = 64 * 1024
@@ -54,12 +55,12 @@ def _send(method: str, url: str, document: str | None, follow: bool) -> Answer:
                 if len(body) >= _BODY_AT_MOST or time.monotonic() > deadline:
                     break
             return Answer(response.status_code, body[:_BODY_AT_MOST].decode("utf-8", "replace"))
-    except requests.RequestException as error:
-        # The words of the library repeat the address.
+    except (requests.RequestException, LocationParseError) as error:
+        # The words of the library, and of the one below that parses, repeat the address.
         raise Unanswered(_why(error)) from None
 
 
-def _why(error: requests.RequestException) -> str:
+def _why(error: requests.RequestException | LocationParseError) -> str:
     if isinstance(error, requests.Timeout):
         return f"did not answer within {_SECONDS} seconds"
     if isinstance(error, requests.exceptions.SSLError):

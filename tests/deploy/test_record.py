@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import pytest
+
+from gatekeeper.deploy.journal import Past
 from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome
-from gatekeeper.deploy.record import Record, render_json, render_page
+from gatekeeper.deploy.record import Record, read_past, render_json, render_page
+from gatekeeper.errors import ConfigError
 from tests.deploy.records import RECORD, REFUSED, step
+from tests.schemas import hold_to_schema
 
 
 def test_the_page_says_what_came_of_it_first():
@@ -100,3 +107,122 @@ def test_the_data_has_every_step():
 def test_without_maintenance_nobody_was_kept_out():
     steps = (step(StepName.MAINTENANCE_ON, StepOutcome.SKIPPED, "no window is needed"),)
     assert replace(RECORD, steps=steps).maintenance_seconds == 0
+
+
+STATE = {"revisions": ["a001"], "catalog": {"table public.a": "0123"}, "rows": {"public.a": 7}}
+DETAILS = {
+    StepName.PREFLIGHT: STATE,
+    StepName.BACKUP: {"path": None, "size_bytes": None, "sha256": None},
+}
+DEPLOYED = Record(
+    environment="staging",
+    outcome=DeployOutcome.DEPLOYED,
+    tag="v1.1.0",
+    commit="0123456789abcdef",
+    from_revisions=("a001",),
+    to_revisions=("a002",),
+    steps=tuple(replace(step(name), details=DETAILS.get(name, {})) for name in StepName),
+    evidence={"previous": None, "verdict": "pass", "content_hash": "00", "server_major": 17},
+)
+SKIPPED = tuple(step(name, StepOutcome.SKIPPED, "it was not needed") for name in StepName)
+GIVE = "Give `--record` the folder as `gatekeeper deploy` has written it."
+ONE_VERSION = f"{GIVE} Use one version of gatekeeper for all of a release."
+ANOTHER = (
+    "Give `--record` the folder of the deploy that upgraded the target. Where the target stands: "
+    "`gatekeeper status`."
+)
+
+
+def test_a_deploy_that_upgraded_its_target_is_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    file.write_text(render_json(DEPLOYED), encoding="utf-8")
+    hold_to_schema("record", json.loads(file.read_text(encoding="utf-8")))
+    past = read_past(file, "staging")
+    assert past == Past(
+        begun={name: {} for name in StepName},
+        ended={each.step: each for each in DEPLOYED.steps},
+    )
+    assert past.details(StepName.PREFLIGHT) == STATE
+
+
+def with_step(name: StepName, **values: Any) -> str:
+    """Return the record as text, with other values of a step."""
+    data = json.loads(render_json(DEPLOYED))
+    data["steps"] = [{**s, **values} if s["step"] == name.value else s for s in data["steps"]]
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        pytest.param(
+            "record\n",
+            "it is no JSON: Expecting value: line 1 column 1 (char 0)",
+            GIVE,
+            id="no JSON",
+        ),
+        pytest.param(
+            '{"schema": 2}',
+            "it is no record of schema 1: 'tool' is a required property",
+            ONE_VERSION,
+            id="too little",
+        ),
+        pytest.param(
+            render_json(DEPLOYED).replace('"schema": 1', '"schema": 2'),
+            "it is no record of schema 1: `schema`: 1 was expected",
+            ONE_VERSION,
+            id="another schema",
+        ),
+        pytest.param(
+            with_step(StepName.PREFLIGHT, details={"revisions": ["a001"], "rows": {}}),
+            "it is no record of schema 1: `steps[0].details`: 'catalog' is a required property",
+            ONE_VERSION,
+            id="not what the target was",
+        ),
+        pytest.param(
+            with_step(StepName.BACKUP, details={}),
+            "it is no record of schema 1: `steps[1].details`: 'path' is a required property",
+            ONE_VERSION,
+            id="not where the backup is",
+        ),
+        pytest.param(
+            with_step(StepName.APPLY, started="yesterday"),
+            "it is no record of schema 1: Invalid isoformat string: 'yesterday'",
+            GIVE,
+            id="no moment",
+        ),
+        pytest.param(
+            render_json(replace(DEPLOYED, environment="production")),
+            "it is the record of a deploy to `production`, not to `staging`",
+            "Give the record of the deploy to `staging`, or say `--environment production` where "
+            "that is meant.",
+            id="another environment",
+        ),
+        pytest.param(
+            render_json(replace(DEPLOYED, steps=SKIPPED)),
+            "that deploy has left nothing to take back: There was nothing to do: the target "
+            "stands at the release's head.",
+            ANOTHER,
+            id="nothing to do",
+        ),
+        pytest.param(
+            render_json(replace(DEPLOYED, outcome=DeployOutcome.REFUSED, steps=SKIPPED)),
+            "that deploy has left nothing to take back: Refused. The target was not touched.",
+            ANOTHER,
+            id="refused",
+        ),
+        pytest.param(
+            render_json(replace(DEPLOYED, outcome=DeployOutcome.RESTORED)),
+            "that deploy has left nothing to take back: Restored from the "
+            "backup, which was verified.",
+            ANOTHER,
+            id="restored",
+        ),
+    ],
+)
+def test_what_cannot_be_taken_back_is_said(tmp_path: Path, text: str, what: str, fix: str) -> None:
+    file = tmp_path / "record.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        read_past(file, "staging")
+    assert str(raised.value) == f"{file}: {what}\n{fix}"

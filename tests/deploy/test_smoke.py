@@ -95,6 +95,7 @@ def test_a_redirection_may_be_what_is_expected(tmp_path: Path, web: Web) -> None
     [
         ("http://user:secret@127.0.0.1:1/", "http://***@127.0.0.1:1/ cannot be reached"),
         ("http://127.0.0.1:99999/", "http://127.0.0.1:99999/ is no address that can be asked"),
+        ("http://a..b/", "http://a..b/ is no address that can be asked"),
         ("http://[::1/", "http://[::1/ is no address that can be asked"),
     ],
 )
