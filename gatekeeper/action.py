@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from gatekeeper import pipeline
@@ -26,6 +26,19 @@ from gatekeeper.request import Request, Surroundings
 from gatekeeper.settings import ActionInputs, GitHubContext, read_context, read_inputs
 
 
+@dataclass(frozen=True)
+class Job:
+    """What an event calls for, with all that it takes; `echo` writes to the step's log."""
+
+    project: Request
+    surroundings: Surroundings
+    echo: Callable[[str], None]
+    context: GitHubContext
+    inputs: ActionInputs
+    plan: Plan
+    client: Client | None
+
+
 def run_action(environ: Mapping[str, str], echo: Callable[[str], None]) -> ExitCode:
     """Do what the event calls for; `echo` writes to the step's log, commands included."""
     context = read_context(environ)
@@ -40,12 +53,17 @@ def run_action(environ: Mapping[str, str], echo: Callable[[str], None]) -> ExitC
             return ExitCode.PASS
         if inputs.github_token:
             client = open_client(context.api_url, context.repository, inputs.github_token)
-        request = _request(environ, context, inputs)
+        # A step may name something of the project's, such as its install command.
+        surroundings = Surroundings(
+            environ, dt.datetime.now(dt.UTC), lambda step: echo(step_line(step))
+        )
+        project = _request(environ, context, inputs)
+        job = Job(project, surroundings, echo, context, inputs, plan, client)
         if plan.task is Task.DEPLOY:
             from gatekeeper.action_deploy import run_deploy  # a check need not load all of it
 
-            return run_deploy(request, environ, echo, context, inputs, plan, client)
-        return _rehearse(request, environ, echo, context, inputs, plan, client)
+            return run_deploy(job)
+        return _rehearse(job)
     except GatekeeperError as error:
         echo(act.publish_error(error, plan, inputs, context, client).log)
         return error.exit_code
@@ -84,33 +102,23 @@ def _request(environ: Mapping[str, str], context: GitHubContext, inputs: ActionI
     )
 
 
-def _rehearse(
-    project: Request,
-    environ: Mapping[str, str],
-    echo: Callable[[str], None],
-    context: GitHubContext,
-    inputs: ActionInputs,
-    plan: Plan,
-    client: Client | None,
-) -> ExitCode:
-    earlier = act.read_earlier(plan, client) or ""
+def _rehearse(job: Job) -> ExitCode:
+    context, inputs, plan = job.context, job.inputs, job.plan
+    earlier = act.read_earlier(plan, job.client) or ""
     request = replace(
-        project,
+        job.project,
         event_base=plan.base,
         ticked=read_ticks(earlier),
         is_audit=plan.task is Task.AUDIT,
     )
-    now = dt.datetime.now(dt.UTC)
-    # A step may name something of the project's, such as its install command.
-    surroundings = Surroundings(environ, now, lambda step: echo(step_line(step)))
     released = None
     if plan.task is Task.RELEASE:
-        released = rehearse_release(request, plan.tag, inputs.base, None, surroundings)
+        released = rehearse_release(request, plan.tag, inputs.base, None, job.surroundings)
         report = released.report
     else:
-        report = pipeline.check(request, surroundings)
+        report = pipeline.check(request, job.surroundings)
     shown = RenderContext(
-        now,
+        job.surroundings.now,
         repository_url=context.repository_url,
         head_sha=plan.head,
         report_url=context.run_url,
@@ -127,5 +135,5 @@ def _rehearse(
         if released is None
         else act.ReleaseTexts(released.tag, released.files["plan.md"], released.files),
     )
-    echo(act.publish(report, texts, plan, inputs, context, client).log)
+    job.echo(act.publish(report, texts, plan, inputs, context, job.client).log)
     return act.exit_code(report, inputs.fail_on)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gatekeeper.action import Job
 from gatekeeper.deploy.commands import secrets_in
 from gatekeeper.deploy.model import Deployment
 from gatekeeper.deploy.plan_file import read_release
@@ -16,14 +16,11 @@ from gatekeeper.deploy.target import TARGET_URL
 from gatekeeper.deploying import DeployInterrupted, DeployRequest, deploy
 from gatekeeper.errors import ConfigError, ExitCode
 from gatekeeper.github import act
-from gatekeeper.github.client import Client
-from gatekeeper.github.commands import mask, step_line
-from gatekeeper.github.decide import Plan
+from gatekeeper.github.commands import mask
 from gatekeeper.github.deployments import Announced, DeploymentState
 from gatekeeper.github.records import RecordTexts, ShownDeploy, publish_record
 from gatekeeper.model import Verdict
 from gatekeeper.reporters.markdown import read_ticks
-from gatekeeper.request import Request, Surroundings
 from gatekeeper.settings import ActionInputs, GitHubContext
 
 _STATES = {
@@ -33,25 +30,18 @@ _STATES = {
 }
 
 
-def run_deploy(
-    project: Request,
-    environ: Mapping[str, str],
-    echo: Callable[[str], None],
-    context: GitHubContext,
-    inputs: ActionInputs,
-    plan: Plan,
-    client: Client | None,
-) -> ExitCode:
+def run_deploy(job: Job) -> ExitCode:
     """Carry out the plan in the folder of reports; GitHub shows it from its first step on."""
+    context, inputs, echo = job.context, job.inputs, job.echo
     for secret in secrets_in(inputs.env):
         echo(mask(secret))
     folder = act.report_folder(inputs.report_dir, context.workspace)
     record_folder = act.report_folder(f"{inputs.report_dir}/record", context.workspace)
     planned = _require_plan(folder, inputs.report_dir)
     release = read_release(planned)
-    earlier = act.read_earlier(replace(plan, tag=release.tag), client) or ""
+    earlier = act.read_earlier(replace(job.plan, tag=release.tag), job.client) or ""
     request = DeployRequest(
-        project=project,
+        project=job.project,
         environment=inputs.environment or "",
         plan=planned,
         record=record_folder,
@@ -60,15 +50,13 @@ def run_deploy(
         smoke_test=inputs.smoke_test,
         on_failure=inputs.on_failure,
     )
-    surroundings = Surroundings(
-        _of_commands(environ, inputs), dt.datetime.now(dt.UTC), lambda step: echo(step_line(step))
-    )
-    shown = ShownDeploy(client)
+    environ = _of_commands(job.surroundings.environ, inputs)
+    shown = ShownDeploy(job.client)
     state, description = DeploymentState.ERROR, "the log says why it stopped"
     try:
         record = deploy(
             request,
-            surroundings,
+            replace(job.surroundings, environ=environ),
             lambda deployment: echo(shown.begin(_announced(deployment, context))),
         )
         state, description = _state(record)
