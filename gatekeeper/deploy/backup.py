@@ -21,6 +21,7 @@ from gatekeeper.deploy.clients import (
 )
 from gatekeeper.deploy.commands import environ_of, run_command, secrets_of_deployment
 from gatekeeper.deploy.model import Backup, Deployment, StepFailed
+from gatekeeper.deploy.phrases import name_size
 from gatekeeper.deploy.target import read_state
 from gatekeeper.policy.model import Backup as BackupPolicy
 from gatekeeper.policy.model import BackupMode
@@ -84,6 +85,14 @@ def make_backup(deployment: Deployment, version_tables: Collection[VersionTable]
             list_archive(clients, partial)
             size, digest = _measure(partial)
     return Backup(deployment.folder / _NAME, size, digest, state)
+
+
+def describe_backup(backup: Backup) -> str:
+    """Return where a backup is, and what tells that it is still the one that was written."""
+    if backup.path is None:
+        return "the command has succeeded, and keeps the backup elsewhere"
+    assert backup.size_bytes is not None
+    return f"{backup.path.name}: {name_size(backup.size_bytes)}, sha256 {backup.sha256}"
 
 
 def verify_backup(deployment: Deployment, backup: Backup) -> None:

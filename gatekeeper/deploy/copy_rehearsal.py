@@ -31,6 +31,7 @@ from gatekeeper.postgres.snapshot import Snapshot, differing, take_snapshot
 from gatekeeper.probe.model import VersionTable
 from gatekeeper.rehearsal.databases import Databases
 from gatekeeper.rehearsal.stage import Stage
+from gatekeeper.reporters import words
 
 
 def rehearse_on_copy(
@@ -51,6 +52,14 @@ def rehearse_on_copy(
         before = _read(database, version_tables)
         _require_equal(deployment, backup, before, version_tables, has_rows=is_restored)
         return _rehearse(deployment, stage, database, before, revisions, version_tables)
+
+
+def describe_proof(proof: Proof) -> tuple[str, str]:
+    """Return how the upgrade of the copy went, and whether its downgrade led back."""
+    back = "the downgrade led back to the same catalog and the same rows"
+    if proof.obstacle is not None:
+        back = f"the way back is not proven: {proof.obstacle}"
+    return f"the upgrade of the copy took {words.seconds(proof.seconds)}", back
 
 
 def _rehearse(

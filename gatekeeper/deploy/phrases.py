@@ -8,11 +8,21 @@ from gatekeeper.model import StepError
 from gatekeeper.reporters import words
 
 _SHOWN = 8
+_MB = 1024**2
+_GB = 1024**3
 
 
 def name_revisions(revisions: Iterable[str]) -> str:
     """Return revisions as "`a`, `b`", in the order of their names, and none as such."""
     return words.listed(sorted(revisions)) or "no revision"
+
+
+def name_size(size_bytes: int) -> str:
+    """Return a size as a person says it."""
+    for unit, name in ((_GB, "GB"), (_MB, "MB")):
+        if size_bytes >= unit:
+            return f"{size_bytes / unit:.1f} {name}"
+    return f"{size_bytes / 1024:.0f} kB"
 
 
 def join_some(told: Sequence[object]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gatekeeper.deploy.model import Deployment, Release, TargetState
 from gatekeeper.deploy.phantoms import find_phantoms
-from gatekeeper.deploy.phrases import join_some, name_revisions
+from gatekeeper.deploy.phrases import join_some, name_revisions, name_size
 from gatekeeper.deploy.rights import read_needs
 from gatekeeper.git import Repository
 from gatekeeper.lineage import applied_at
@@ -44,8 +44,6 @@ from gatekeeper.reporters import words
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
 
-_MB = 1024**2
-_GB = 1024**3
 # The custom format is compressed: it takes a tenth to a third of the tables.
 _LEAST_SHARE_OF_DUMP = 10
 
@@ -368,8 +366,8 @@ def examine_room(folder: Path, free_bytes: int, table_bytes: int) -> Iterator[Pr
     """Yield that a folder has too little room left for a dump, however well it is compressed."""
     if free_bytes < table_bytes // _LEAST_SHARE_OF_DUMP:
         yield Problem(
-            f"the folder of the record has {_size(free_bytes)} left, too little for a dump of "
-            f"{_size(table_bytes)} of tables",
+            f"the folder of the record has {name_size(free_bytes)} left, too little for a dump of "
+            f"{name_size(table_bytes)} of tables",
             f"Make room at {folder}, or give `--record` a folder on a larger disk.",
         )
 
@@ -427,7 +425,7 @@ def _rewritten(release: Release) -> tuple[str, ...]:
 def _tell_rewrites(tell: Callable[[str], None], sizes: Mapping[str, int]) -> None:
     """Say what cannot be looked up from here: the room on the target's own disk."""
     for name, size in sizes.items():
-        tell(f"The upgrade writes `{name}` anew: see that the target has {_size(size)} left")
+        tell(f"The upgrade writes `{name}` anew: see that the target has {name_size(size)} left")
 
 
 def _existing(folder: Path) -> Path:
@@ -444,7 +442,3 @@ def _one(revisions: tuple[str, ...]) -> str:
 
 def _age(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _size(size: int) -> str:
-    return f"{size / _GB:.1f} GB" if size >= _GB else f"{size / _MB:.0f} MB"

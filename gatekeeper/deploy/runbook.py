@@ -22,8 +22,8 @@ from gatekeeper.deploy.apply import (
     apply_downgrade,
     apply_upgrade,
 )
-from gatekeeper.deploy.backup import make_backup
-from gatekeeper.deploy.copy_rehearsal import rehearse_on_copy
+from gatekeeper.deploy.backup import describe_backup, make_backup
+from gatekeeper.deploy.copy_rehearsal import describe_proof, rehearse_on_copy
 from gatekeeper.deploy.journal import Journal, Noted, Past
 from gatekeeper.deploy.maintenance import switch_off, switch_on
 from gatekeeper.deploy.model import (
@@ -46,7 +46,7 @@ from gatekeeper.deploy.target import (
     next_transaction,
     read_state,
 )
-from gatekeeper.deploy.verify import verify_target
+from gatekeeper.deploy.verify import find_lost_rows, verify_target
 from gatekeeper.deploy.watch import watch_target
 from gatekeeper.deploy.way_back import restore_target
 from gatekeeper.errors import GatekeeperError, Interrupted
@@ -274,6 +274,7 @@ class _Run:
                     size_bytes=self.backup.size_bytes,
                     sha256=self.backup.sha256,
                 )
+                noted.say(describe_backup(self.backup))
             with self.step(StepName.RESTORE_REHEARSAL) as noted:
                 self.proof = rehearse_on_copy(
                     deployment,
@@ -287,6 +288,7 @@ class _Run:
                     obstacle=self.proof.obstacle,
                     catalog_after=dict(self.proof.after.catalog.fingerprints),
                 )
+                noted.say(*describe_proof(self.proof))
         self.enter_maintenance(self.why_no_window())
 
     def why_no_window(self) -> str | None:
@@ -540,7 +542,7 @@ class _Run:
                 else:
                     assert self.backup is not None
                     restore_target(self.deployment, self.backup, self.version_tables)
-                self.prove_back()
+                noted.say(self.prove_back(None if error is not None else done_to))
         except GatekeeperError as failed:
             return Ended(
                 DeployOutcome.STOPPED,
@@ -548,8 +550,29 @@ class _Run:
                 f"{self.backup_told()}",
                 _signal(failed),
             )
-        done = DeployOutcome.ROLLED_BACK if way is OnFailure.DOWNGRADE else DeployOutcome.RESTORED
-        return Ended(done, None if error is None else error.fix)
+        if way is OnFailure.RESTORE:
+            return Ended(DeployOutcome.RESTORED, None if error is None else error.fix)
+        obstacle = self.obstacle_of_rehearsal()
+        if obstacle is not None:
+            return Ended(
+                DeployOutcome.STOPPED,
+                f"{told}The target was downgraded, as the policy says, to the version and catalog "
+                f"of before, but in the rehearsal not all came back: {obstacle}. See what is "
+                f"missing, and put it back by hand. {self.backup_told()}",
+            )
+        return Ended(DeployOutcome.ROLLED_BACK, None if error is None else error.fix)
+
+    def obstacle_of_rehearsal(self) -> str | None:
+        """Return why the downgrade was not seen to bring all back: on the copy, else in the plan.
+
+        A policy may want it all the same.
+        """
+        if self.proof is not None:
+            return self.proof.obstacle
+        if self.past is not None and self.past.has_passed(StepName.RESTORE_REHEARSAL):
+            told: str | None = self.past.details(StepName.RESTORE_REHEARSAL)["obstacle"]
+            return told
+        return "; ".join(self.deployment.release.obstacles) or None
 
     def choose_way(self, error: GatekeeperError) -> tuple[OnFailure | None, str]:
         """Return the way back and why it is that one, or why there is none."""
@@ -593,14 +616,26 @@ class _Run:
         with look_at(self.deployment.target, statement_seconds=_READ_SECONDS) as connection:
             return read_new_values(connection, made)
 
-    def prove_back(self) -> None:
-        """Hold the target against what it was before the deploy."""
-        state = self.read()
-        if not self.is_back(state):
+    def prove_back(self, later: TargetState | None) -> str:
+        """Hold the target against what it was before the deploy; return what was seen.
+
+        `later` is what it was before a way back that begins long after the deploy, when users
+        have deleted rows themselves.
+        """
+        state, told = self.read(), self.told_before()
+        rows = dict(told["rows"])
+        if later is not None:
+            rows = {table: min(n, later.rows.get(table, n)) for table, n in rows.items()}
+        is_named = bool(self.deployment.environment.row_counts)
+        wrong = [
+            *([] if self.is_back(state) else _differing(state, told) or [_named(state.versions)]),
+            *find_lost_rows(rows, state.rows, is_named),
+        ]
+        if wrong:
             raise StepFailed(
-                "the target is not as it was before the deploy: "
-                + ", ".join(_differing(state, self.told_before())),
+                f"the target is not as it was before the deploy: {', '.join(wrong)}",
             )
+        return "version and catalog are as before the deploy, and no table lacks rows"
 
     def is_back(self, state: TargetState) -> bool:
         return _is_as(state, self.told_before())

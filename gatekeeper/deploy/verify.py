@@ -196,12 +196,27 @@ def _check_rows(
         expected = max(0, (was or 0) + change)
         here = "is not there" if is_ is None else f"has {words.count(is_, 'row')}"
         told = f"{table} {here}, before {_count(was)}, by the rehearsal {expected:,}"
-        number, part = _GONE_OF_NAMED if is_named else _GONE_OF_OTHERS
-        gone = expected - (is_ or 0)
-        if gone > max(number, expected * part) or (is_named and expected and not is_):
+        if _are_gone(expected, is_ or 0, is_named):
             yield told
         else:
             lines.append(told)
+
+
+def find_lost_rows(
+    expected: Mapping[str, int], rows: Mapping[str, int], is_named: bool
+) -> tuple[str, ...]:
+    """Return the tables that lack more rows than users delete meanwhile, a phrase for each."""
+    return tuple(
+        f"{table} has {words.count(rows.get(table, 0), 'row')}, not {count:,}"
+        for table, count in sorted(expected.items())
+        if _are_gone(count, rows.get(table, 0), is_named)
+    )
+
+
+def _are_gone(expected: int, there: int, is_named: bool) -> bool:
+    number, part = _GONE_OF_NAMED if is_named else _GONE_OF_OTHERS
+    is_empty = is_named and expected > 0 and there == 0
+    return is_empty or expected - there > max(number, expected * part)
 
 
 def _compare_models(access: Access, lines: list[str]) -> list[str] | None:

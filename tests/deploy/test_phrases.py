@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from gatekeeper.deploy.phrases import describe_failure, join_some, name_revisions
+from gatekeeper.deploy.phrases import describe_failure, join_some, name_revisions, name_size
 from gatekeeper.model import StepError
 
 
@@ -20,6 +20,14 @@ from gatekeeper.model import StepError
 )
 def test_revisions(revisions: Iterable[str], named: str) -> None:
     assert name_revisions(revisions) == named
+
+
+@pytest.mark.parametrize(
+    ("size", "named"),
+    [(0, "0 kB"), (1536, "2 kB"), (3 * 1024**2, "3.0 MB"), (5 * 1024**3 // 2, "2.5 GB")],
+)
+def test_sizes(size: int, named: str) -> None:
+    assert name_size(size) == named
 
 
 @pytest.mark.parametrize(

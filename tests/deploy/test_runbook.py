@@ -195,6 +195,15 @@ def test_a_release_is_deployed(
     assert lines[-1] == f"The record is {tmp_path / 'record' / 'record.md'}"
     page = (tmp_path / "record" / "record.md").read_text(encoding="utf-8")
     assert page.startswith("# `v1.1.0` on `staging`: deployed\n")
+    said = {step["step"]: step["output"] for step in record["steps"]}
+    details = record["steps"][1]["details"]
+    (backup,) = said["backup"]
+    assert backup.startswith("backup.dump: ")
+    assert backup.endswith(f" kB, sha256 {details['sha256']}")
+    took, back = said["restore-rehearsal"]
+    assert took.startswith("the upgrade of the copy took ")
+    assert back == "the downgrade led back to the same catalog and the same rows"
+    assert f"{took}\n{back}\n" in page
 
 
 def test_a_target_at_the_release_already_has_nothing_done_to_it(
@@ -329,6 +338,8 @@ def test_a_downgrade_that_cannot_bring_the_data_back(
     ran = site.deploy()
     record = site.record()
     assert (ran.returncode, record["outcome"]) == (code, outcome), ran.stdout + ran.stderr
+    said = next(s["output"] for s in record["steps"] if s["step"] == "restore-rehearsal")
+    assert said[1].startswith("the way back is not proven: after the downgrade rows are not what")
     steps = outcomes(record)
     switched = "passed" if has_maintenance else "skipped"
     assert (steps["maintenance-on"], steps["maintenance-off"]) == (switched, switched)
@@ -341,6 +352,62 @@ def test_a_downgrade_that_cannot_bring_the_data_back(
         assert "there is no backup" not in record["next"]
         assert "would be lost by a restore" in record["next"]
         assert site.version == ["a002"]
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "downgrade", "settings", "rollback", "told"),
+    [
+        pytest.param(
+            'op.drop_column("users", "note")',
+            'op.add_column("users", sa.Column("note", sa.Text))',
+            {},
+            "passed",
+            "in the rehearsal not all came back: after the downgrade rows are not what they were "
+            "in public.users. See what is missing, and put it back by hand. The backup is ",
+            id="values that the rehearsal lost",
+        ),
+        pytest.param(
+            'op.drop_column("users", "note")',
+            'op.add_column("users", sa.Column("note", sa.Text))',
+            {"backup": "off"},
+            "passed",
+            "in the rehearsal not all came back: `a002`: its downgrade cannot bring back the data "
+            "of column public.users.note. See what is missing, and put it back by hand. There is "
+            "no backup of this deploy.",
+            id="values that the plan says are lost",
+        ),
+        pytest.param(
+            'op.execute("DELETE FROM users WHERE id > 5")',
+            'op.execute("SELECT 1")',
+            {"backup": "off", "row_counts": ["users"]},
+            "failed",
+            "the target is not as it was before the deploy: public.users has 5 rows, not 25. ",
+            id="rows that nobody knows to be lost",
+        ),
+    ],
+)
+def test_a_downgrade_that_loses_something_is_no_way_back(
+    tmp_path: Path,
+    server: Server,
+    target: Database,
+    clean_environment: dict[str, str],
+    upgrade: str,
+    downgrade: str,
+    settings: dict[str, Any],
+    rollback: str,
+    told: str,
+) -> None:
+    """The policy wants it all the same, and a person is told what it did not bring back."""
+    policy = environment_of(on_failure="downgrade", **SMOKE_FAILS, **settings)
+    site = make_site(tmp_path, server, target, clean_environment, upgrade, downgrade, policy=policy)
+    site.release()
+    ran = site.deploy()
+    record = site.record()
+    assert (ran.returncode, record["outcome"]) == (3, "stopped"), ran.stdout + ran.stderr
+    assert outcomes(record)["rollback"] == rollback
+    assert told in record["next"]
+    assert "the login is broken" in record["next"]
+    assert (site.version, sorted(site.columns)) == (["a001"], ["id", "note"])
 
 
 @pytest.mark.parametrize(
@@ -381,14 +448,19 @@ def test_what_is_asked_wrongly(
 def test_a_deploy_is_taken_back_by_its_record(
     tmp_path: Path, server: Server, target: Database, clean_environment: dict[str, str]
 ) -> None:
-    site = make_site(tmp_path, server, target, clean_environment)
+    policy = environment_of(row_counts=["users"])
+    site = make_site(tmp_path, server, target, clean_environment, policy=policy)
     site.release()
     assert site.deploy().returncode == 0
     again = site.deploy()
     assert (again.returncode, site.record()["steps"][4]["outcome"]) == (0, "passed")
     assert "There was nothing to do" in again.stdout
     shutil.rmtree(tmp_path / "plan")  # the record has its own copy
-    execute(target, "UPDATE users SET note = 'written since' WHERE id = 3")
+    execute(
+        target,
+        "UPDATE users SET note = 'written since' WHERE id = 3",
+        "DELETE FROM users WHERE id > 3",  # by users, who may
+    )
     for _ in ("once", "and once more"):
         ran = site.roll_back()
         assert ran.returncode == 0, ran.stdout + ran.stderr
