@@ -1,11 +1,14 @@
-"""Signals that end a run: an orderly end, whenever they come."""
+"""Signals that end a run, in an orderly way whenever they come, and those that end a program."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from gatekeeper.errors import ExitCode, Interrupted
 
@@ -42,3 +45,10 @@ def held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def kill_group(process: subprocess.Popen[Any]) -> None:
+    """End a program that was started in a session of its own, with all that it started there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

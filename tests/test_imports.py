@@ -27,10 +27,11 @@ ALLOWED = {
     "policy": GROUND_FLOOR,
     "revisions": GROUND_FLOOR | {"git"},
     # Run directories are kept and swept the same way for servers and for checkouts.
+    # What is started for a server, a probe or a backup is ended the same way, too.
     "signals": {"errors"},
     "directories": {"signals"},
     "postgres": GROUND_FLOOR | {"directories", "signals"},
-    "probe": GROUND_FLOOR | {"directories", "postgres"},
+    "probe": GROUND_FLOOR | {"directories", "signals", "postgres"},
     "rehearsal": GROUND_FLOOR | {"git", "revisions", "postgres", "probe"},
     "checks": GROUND_FLOOR | {"sql", "revisions.graph"},
     "reporters": GROUND_FLOOR,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -22,7 +21,7 @@ from gatekeeper.postgres.installations import (
     run_program,
 )
 from gatekeeper.postgres.servers import DATABASE_PREFIX, Server
-from gatekeeper.signals import held_back
+from gatekeeper.signals import held_back, kill_group
 
 PROGRAMS = ("pg_dump", "pg_restore")
 
@@ -215,9 +214,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_group(process)
 
 
 def _read_both(process: subprocess.Popen[bytes]) -> tuple[str, tuple[str, ...]]:

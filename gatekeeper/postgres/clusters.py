@@ -12,7 +12,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -32,7 +31,7 @@ from gatekeeper.postgres.installations import (
     program_environment,
     run_program,
 )
-from gatekeeper.signals import held_back
+from gatekeeper.signals import held_back, kill_group
 
 _DIRECTORY_PREFIX = "gatekeeper-server-"
 _MEMORY = Path("/dev/shm")
@@ -325,9 +324,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_group(process)
 
 
 def _find_free_port() -> int:

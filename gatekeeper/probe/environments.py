@@ -15,7 +15,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import signal
 import stat
 import subprocess
 import tempfile
@@ -44,6 +43,7 @@ from gatekeeper.probe.placeholders import names_database
 from gatekeeper.probe.pythons import describe_python, find_python, find_uv
 from gatekeeper.probe.recipes import Step, environment_step, has_groups, install_steps
 from gatekeeper.probe.sandbox import Sandbox, open_sandbox
+from gatekeeper.signals import kill_group
 
 FORMAT = "1"  # of the folders, and of what goes into an environment's name
 INSTALL_SECONDS = 900.0
@@ -444,9 +444,7 @@ class _Installer:
             try:
                 stopped = self._wait(popen, printed.fileno())
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(popen.pid, signal.SIGKILL)
-                popen.wait()
+                kill_group(popen)
             size = os.fstat(printed.fileno()).st_size
             printed.seek(max(0, size - OUTPUT_KEPT))
             text = mask(printed.read().decode("utf-8", "replace"), self.secrets)

@@ -16,6 +16,7 @@ from typing import Any
 from gatekeeper.errors import ProbeError
 from gatekeeper.probe import protocol
 from gatekeeper.probe.protocol import ProtocolError
+from gatekeeper.signals import kill_group
 
 OUTPUT_KEPT = 64 * 1024
 OUTPUT_AT_MOST = 50 * 1024 * 1024
@@ -93,7 +94,7 @@ class Process:
 
     def end(self) -> Iterator[Mapping[str, Any]]:
         """Kill the process and yield the answers that it had still given."""
-        self._kill()
+        kill_group(self._popen)
         deadline = time.monotonic() + SECONDS_TO_FINISH
         with contextlib.suppress(ProbeError):  # there are no more
             while True:
@@ -107,13 +108,8 @@ class Process:
         with contextlib.suppress(ProbeError, ProtocolError):
             self.last_answer({"kind": "finish"})
 
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.wait()
-
     def kill(self) -> None:
-        self._kill()
+        kill_group(self._popen)
         self._selector.close()
         for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if stream is not None:
