@@ -16,6 +16,7 @@ from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server
 from gatekeeper.request import Request, Surroundings
 from tests.build_git import a_repository
+from tests.databases import execute, url_of
 from tests.live import (
     ALEMBIC_INI,
     ENV_PY,
@@ -90,16 +91,6 @@ def examined(tmp_path: Path, server: Server) -> Examine:
         return Told(examine(Request(**values), target, surroundings))  # type: ignore[arg-type]
 
     return run
-
-
-def url_of(database: Database) -> str:
-    return f"{server_url(database.server).rpartition('/')[0]}/{database.name}"
-
-
-def execute(database: Database, *statements: str) -> None:
-    with database.session() as connection, connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 def stand_at(database: Database, *revisions: str) -> None:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from gatekeeper.postgres.servers import Server
 from tests.live import a_table, live_project, live_revision, make_change, server_url
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -85,7 +85,7 @@ def _running(project: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     try:
-        _wait_for(lambda: _probe_of(process) is not None and _sleeps(process))
+        wait_for(lambda: _probe_of(process) is not None and _sleeps(process))
         yield process
     finally:
         if process.poll() is None:
@@ -111,13 +111,6 @@ def _sleeps(process: subprocess.Popen[str]) -> bool:
     return False
 
 
-def _wait_for(condition: object, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.05)
-
-
 def _descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
@@ -138,7 +131,7 @@ def test_an_interrupted_run_leaves_nothing_and_says_130(
         process.send_signal(number)
         assert process.wait(30) == 130
         assert "Traceback" not in process.communicate()[1]
-    _wait_for(lambda: _all_gone(children))
+    wait_for(lambda: _all_gone(children))
     assert (_abandoned_folders() - folders, _left_on(server) - left) == (set(), set())
 
 
@@ -150,7 +143,7 @@ def test_a_killed_probe_is_undetermined(project: Path, server: Server) -> None:
         assert probe is not None
         probe.kill()
         assert process.wait(30) == 3
-    _wait_for(lambda: _all_gone(children))
+    wait_for(lambda: _all_gone(children))
     assert _abandoned_folders() - folders == set()
 
 
@@ -161,7 +154,7 @@ def test_a_killed_postgresql_is_undetermined(project: Path) -> None:
         postmaster = next(p for p in children if "-D" in p.cmdline() and "postgres" in p.name())
         postmaster.kill()
         assert process.wait(60) == 3
-    _wait_for(lambda: _all_gone(children))
+    wait_for(lambda: _all_gone(children))
     assert _abandoned_folders() - folders == set()
     assert _shared_memory() - segments == set()
 
@@ -172,7 +165,7 @@ def test_after_a_killed_gatekeeper_the_next_run_cleans_up(project: Path, server:
         children = _descendants(process)
         process.kill()
         process.wait()
-    _wait_for(lambda: _all_gone(children))
+    wait_for(lambda: _all_gone(children))
     options = ("--head", "main", "--all", "--database-url", server_url(server))
     subprocess.run(
         [sys.executable, "-m", "gatekeeper", "check", *options],

@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +21,10 @@ from typing import Any
 from gatekeeper.deploy.clients import find_clients
 from gatekeeper.postgres.databases import Database
 from tests.build_git import GitRepository, a_repository
+from tests.databases import execute
 from tests.deploy.shop.place import Place, open_place
-from tests.deploy.targets import execute
 from tests.live import ENV_PY, live_project, live_revision, server_url
+from tests.waiting import wait_for
 
 V = "migrations/versions"
 STEPS = (
@@ -257,7 +257,7 @@ class Bank:
             assert started.poll() is None, started.communicate()
             return bool(until())
 
-        wait(has_come)
+        wait_for(has_come)
 
     def break_it(self) -> None:
         """Let the smoke test fail from now on."""
@@ -382,13 +382,6 @@ def _end(started: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess([], started.returncode, output, errors)
 
 
-def wait(until: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end, "it does not come"
-        time.sleep(0.01)
-
-
 def processes_of(pid: int) -> dict[int, str]:
     """Return the processes that descend from one, with the moments when they began."""
     found, parents = {}, {}
@@ -415,7 +408,7 @@ def kill(started: subprocess.Popen[str]) -> None:
     processes = processes_of(started.pid)
     started.kill()
     started.communicate()
-    wait(lambda: not any(is_alive(pid, began) for pid, began in processes.items()), 15)
+    wait_for(lambda: not any(is_alive(pid, began) for pid, began in processes.items()), 15)
 
 
 # --- Each step, held open ------------------------------------------------------------

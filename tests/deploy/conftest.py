@@ -12,10 +12,10 @@ import pytest
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server, quote, start_server
+from tests.databases import execute
 from tests.deploy.addresses import Web, serving
 from tests.deploy.bank import Bank, make_release, open_at_first_release
 from tests.deploy.rich import make_rich
-from tests.deploy.targets import execute
 from tests.servers import OWN, Place, why_missing
 
 

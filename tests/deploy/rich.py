@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from gatekeeper.postgres.databases import Database
-from tests.deploy.targets import execute
+from tests.databases import execute
 
 STATEMENTS = (
     "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",

@@ -14,6 +14,7 @@ from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.rows import row_digests
 from gatekeeper.postgres.servers import Server, read_url
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
+from tests.databases import execute, url_of
 
 # Functions and tables by the names of PostgreSQL's own; whoever calls one of them fails.
 _TRAPS = """
@@ -34,22 +35,9 @@ GRANT SELECT ON ALL TABLES IN SCHEMA traps TO PUBLIC;
 """
 
 
-def url_of(database: Database, user: str | None = None, password: str | None = None) -> str:
-    server = database.server
-    login = f"{user or server.user}:{password or server.password}"
-    return f"postgresql://{login}@{server.host}:{server.port}/{database.name}"
-
-
 def target_of(database: Database) -> Server:
     """Return the database as the target of a deploy, with the rights of a superuser."""
     return read_url(url_of(database), "GATEKEEPER_TARGET_URL")
-
-
-def execute(database: Database, *statements: str) -> None:
-    """Run statements as superuser, each in a transaction of its own."""
-    with database.session() as connection, connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 def contents(database: Database) -> tuple[Snapshot, Mapping[str, str]]:

@@ -27,8 +27,9 @@ from gatekeeper.postgres.databases import Database, create_database
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server, start_server
 from gatekeeper.signals import ENDING, raise_interrupted
+from tests.databases import execute
 from tests.deploy.sites import BASE, Site, a_site
-from tests.deploy.targets import an_ordinary_target, execute, target_of
+from tests.deploy.targets import an_ordinary_target, target_of
 from tests.live import ALEMBIC_INI, ASYNC_ENV_PY, ENV_PY
 from tests.servers import Place
 

@@ -22,8 +22,9 @@ from gatekeeper.deploy.model import StepFailed
 from gatekeeper.errors import DatabaseError, Interrupted
 from gatekeeper.policy.model import Backup, BackupMode
 from gatekeeper.postgres.databases import Database
+from tests.databases import execute
 from tests.deploy.stages import VERSIONS, deploy_to
-from tests.deploy.targets import an_ordinary_target, execute, target_of
+from tests.deploy.targets import an_ordinary_target, target_of
 from tests.servers import on_every_server
 
 pytestmark = pytest.mark.postgres

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +27,10 @@ from gatekeeper.model import ServerSource
 from gatekeeper.postgres.databases import Database, drop_database
 from gatekeeper.postgres.rows import row_digests
 from gatekeeper.postgres.servers import Server, read_url
+from tests.databases import execute, url_of
 from tests.deploy.stages import VERSIONS, deploy_to
-from tests.deploy.targets import execute, target_of, url_of
+from tests.deploy.targets import target_of
+from tests.waiting import wait_for
 
 _URL = "postgresql://shop:secret@db.example.org:6432/shop?sslmode=verify-full&sslrootcert=/ca.pem"
 
@@ -133,13 +134,6 @@ def waiting_sessions(database: Database) -> int:
         database.name,
     )
     return int(count)
-
-
-def wait_for(condition) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.postgres

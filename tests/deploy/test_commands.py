@@ -22,6 +22,7 @@ from gatekeeper.deploy.commands import (
 from gatekeeper.deploy.model import StepFailed
 from gatekeeper.policy.model import Environment
 from tests.deploy.deployments import PASSWORD, a_deployment
+from tests.waiting import wait_for
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 
@@ -123,14 +124,6 @@ def _alive(folder: Path) -> list[int]:
     return [n for n in numbers if psutil.pid_exists(n) and psutil.Process(n).status() != "zombie"]
 
 
-def _wait_for(condition: object, seconds: float = 20) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 FAMILY = "sh -c 'echo $$ > child.pid; sleep 300' & echo $$ > parent.pid; sleep 300 & wait"
 
 
@@ -141,7 +134,7 @@ def test_a_line_that_takes_too_long_ends_with_all_its_processes(tmp_path: Path) 
         run_command(line, ENVIRON, tmp_path, 1, ())
     assert len(list(tmp_path.glob("*.pid"))) == 2
     assert (tmp_path / "cleaned").exists()
-    _wait_for(lambda: not _alive(tmp_path))
+    wait_for(lambda: not _alive(tmp_path))
 
 
 @pytest.mark.slow
@@ -149,13 +142,13 @@ def test_a_line_that_does_not_want_to_end(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("gatekeeper.deploy.commands._SECONDS_TO_END", 0.2)
     with pytest.raises(StepFailed, match="did not end within"):
         run_command(f"trap '' TERM; {FAMILY}", ENVIRON, tmp_path, 1, ())
-    _wait_for(lambda: not _alive(tmp_path))
+    wait_for(lambda: not _alive(tmp_path))
 
 
 @pytest.mark.slow
 def test_a_line_ends_when_we_are_interrupted(tmp_path: Path) -> None:
     def interrupt() -> None:
-        _wait_for(lambda: len(_alive(tmp_path)) == 2)
+        wait_for(lambda: len(_alive(tmp_path)) == 2)
         signal.raise_signal(signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -163,7 +156,7 @@ def test_a_line_ends_when_we_are_interrupted(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_command(FAMILY, ENVIRON, tmp_path, 60, ())
     thread.join()
-    _wait_for(lambda: not _alive(tmp_path))
+    wait_for(lambda: not _alive(tmp_path))
 
 
 @pytest.mark.slow
@@ -176,10 +169,10 @@ def test_a_line_ends_when_we_are_killed(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", code], env={**ENVIRON, "PYTHONPATH": str(root)}
     )
-    _wait_for(lambda: len(_alive(tmp_path)) == 2)
+    wait_for(lambda: len(_alive(tmp_path)) == 2)
     process.kill()
     process.wait()
-    _wait_for(lambda: not _alive(tmp_path))
+    wait_for(lambda: not _alive(tmp_path))
 
 
 @pytest.mark.slow

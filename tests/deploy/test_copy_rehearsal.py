@@ -17,6 +17,7 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.servers import Server, open_server
 from gatekeeper.rehearsal.ground import Preparation
 from tests.build import a_revision
+from tests.databases import execute, url_of
 from tests.deploy.stages import (
     FILES,
     FOLDER,
@@ -27,7 +28,7 @@ from tests.deploy.stages import (
     own_dump,
     require_own_pg_dump,
 )
-from tests.deploy.targets import an_ordinary_target, contents, execute, target_of, url_of
+from tests.deploy.targets import an_ordinary_target, contents, target_of
 from tests.live import a_table, live_revision, server_url
 from tests.servers import OWN, Place, on_every_server
 

@@ -24,8 +24,8 @@ from gatekeeper.deploy.clients import find_clients
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server
 from tests.build_git import GitRepository, a_repository
+from tests.databases import execute
 from tests.deploy.shop.place import Place, open_place
-from tests.deploy.targets import execute
 from tests.live import live_project, live_revision
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]

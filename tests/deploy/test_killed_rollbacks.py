@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.databases import execute
 from tests.deploy.bank import (
     AT_START,
     RECORDED,
@@ -21,10 +22,9 @@ from tests.deploy.bank import (
     kill,
     outcomes_of,
     processes_of,
-    wait,
 )
-from tests.deploy.targets import execute
 from tests.schemas import hold_to_schema
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -84,7 +84,7 @@ def test_killed(
         # A session that works does not hear that nobody waits for it any more.
         assert bank.here() == 1
     else:
-        wait(lambda: bank.here() == bank.locks() == 0)
+        wait_for(lambda: bank.here() == bank.locks() == 0)
         assert (bank.stands(), bank.digest()) == (stands, rows)
         is_refused(bank, "Let `gatekeeper rollback` with the same `--record` go on with it first.")
 
@@ -108,7 +108,7 @@ def test_killed_between_two_revisions(open_bank: Callable[..., Bank]) -> None:
     bank = deployed(open_bank, "two")
     rows = bank.digest()
     with held(bank, "rollback", is_back=True) as started:
-        wait(lambda: bank.begun("pg_sleep") == 2)  # the first was that of the upgrade
+        wait_for(lambda: bank.begun("pg_sleep") == 2)  # the first was that of the upgrade
         kill(started)
         assert bank.stands() == ON_THE_WAY
     ran = bank.roll_back()
@@ -176,12 +176,12 @@ def test_stopped_by_a_signal(
         processes = processes_of(started.pid)
         started.send_signal(signal.SIGTERM)
         if step == "maintenance-off":
-            wait(lambda: bank.ran().count("off") == 2)
+            wait_for(lambda: bank.ran().count("off") == 2)
         else:
             started.wait(60)
     output, errors = started.communicate(timeout=60)
     assert started.returncode == 130, output + errors
-    wait(lambda: not any(is_alive(pid, began) for pid, began in processes.items()), 15)
+    wait_for(lambda: not any(is_alive(pid, began) for pid, began in processes.items()), 15)
     record = read_rollback(bank)
     assert (record["outcome"], bank.stands()) == (outcome, stands)
     if told is not None:

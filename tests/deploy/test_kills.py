@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.databases import execute
 from tests.deploy.bank import (
     AT_START,
     RECORDED,
@@ -21,9 +22,8 @@ from tests.deploy.bank import (
     kill,
     locked,
     processes_of,
-    wait,
 )
-from tests.deploy.targets import execute
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -64,7 +64,7 @@ def test_killed(
         # A session that works does not hear that nobody waits for it any more.
         assert bank.here() == 1
     else:
-        wait(lambda: bank.here() == bank.locks() == 0)
+        wait_for(lambda: bank.here() == bank.locks() == 0)
         assert (bank.stands(), bank.digest()) == (stands, rows)
 
     ran = bank.deploy()
@@ -115,12 +115,12 @@ def test_stopped_by_a_signal(
         processes = processes_of(started.pid)
         started.send_signal(signal.SIGTERM)
         if step == "maintenance-off":
-            wait(lambda: bank.ran().count("off") == 2)
+            wait_for(lambda: bank.ran().count("off") == 2)
         else:
             started.wait(60)
     output, errors = started.communicate(timeout=60)
     assert started.returncode == 130, output + errors
-    wait(lambda: not any(is_alive(pid, began) for pid, began in processes.items()), 15)
+    wait_for(lambda: not any(is_alive(pid, began) for pid, began in processes.items()), 15)
     record = bank.record()
     assert (record["outcome"], bank.stands()) == (outcome, stands)
     assert told is None or told in record["next"]
@@ -191,9 +191,9 @@ def test_what_nobody_could_write_down_is_not_done(
     started = bank.start()
     bank.wait(lambda: bank.sessions(sleeping))
     started.send_signal(signal.SIGSTOP)
-    wait(lambda: not bank.sessions(sleeping))
+    wait_for(lambda: not bank.sessions(sleeping))
     with pytest.raises(AssertionError, match="it does not come"):
-        wait(lambda: bank.digest() != rows, 2)
+        wait_for(lambda: bank.digest() != rows, 2)
     kill(started)
     bank.pause("target up", 0)
     ran = bank.deploy()

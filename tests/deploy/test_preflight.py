@@ -36,7 +36,8 @@ from gatekeeper.probe.model import VersionTable
 from gatekeeper.revisions.changes import read_change_set
 from tests.build import PROJECT
 from tests.build_git import GitRepository, a_project, a_repository, revision_text
-from tests.deploy.targets import an_ordinary_target, execute, target_of
+from tests.databases import execute
+from tests.deploy.targets import an_ordinary_target, target_of
 
 V = "migrations/versions"
 NO_LIMIT = Watch(1, query_seconds=0)

@@ -24,8 +24,9 @@ from gatekeeper.request import Request, Surroundings
 from gatekeeper.revisions.changes import read_change_set
 from gatekeeper.revisions.discover import choose_project
 from tests.build_git import GitRepository
+from tests.databases import execute, url_of
 from tests.deploy.shop.project import HEADS, TAGS, make_shop
-from tests.deploy.targets import an_ordinary_target, execute, url_of
+from tests.deploy.targets import an_ordinary_target
 from tests.live import NOW, server_url
 from tests.servers import on_every_server
 

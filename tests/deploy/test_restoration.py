@@ -18,6 +18,7 @@ from gatekeeper.postgres.databases import Database, drop_database
 from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import take_snapshot
+from tests.databases import execute, url_of
 from tests.deploy.stages import (
     FILES,
     SHOP,
@@ -27,7 +28,7 @@ from tests.deploy.stages import (
     own_dump,
     require_own_pg_dump,
 )
-from tests.deploy.targets import contents, execute, target_of, url_of
+from tests.deploy.targets import contents, target_of
 from tests.servers import on_every_server
 
 pytestmark = pytest.mark.postgres

@@ -19,7 +19,7 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server, start_server
 from tests.build_git import GitRepository, a_repository
-from tests.deploy.targets import execute, url_of
+from tests.databases import execute, url_of
 from tests.live import live_project, live_revision, server_url
 from tests.schemas import hold_to_schema
 from tests.servers import Place, why_missing

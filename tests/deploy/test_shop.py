@@ -13,9 +13,9 @@ import pytest
 
 from gatekeeper.postgres.databases import Database
 from tests.build_git import GitRepository
+from tests.databases import url_of
 from tests.deploy.shop.load import Traffic, run_traffic
 from tests.deploy.shop.project import HEADS, TAGS, digest_old_orders, fill_shop, make_shop
-from tests.deploy.targets import url_of
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 

@@ -12,7 +12,8 @@ import pytest
 
 from gatekeeper.postgres.databases import Database
 from tests.build_git import GitRepository, a_project, a_repository, revision_text
-from tests.deploy.targets import an_ordinary_target, execute, url_of
+from tests.databases import execute, url_of
+from tests.deploy.targets import an_ordinary_target
 
 pytestmark = pytest.mark.postgres
 

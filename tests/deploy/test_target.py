@@ -28,7 +28,8 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.locking import find_holder
 from gatekeeper.postgres.servers import Server
 from gatekeeper.probe.model import VersionTable
-from tests.deploy.targets import an_ordinary_target, busy, execute, target_of
+from tests.databases import execute
+from tests.deploy.targets import an_ordinary_target, busy, target_of
 
 pytestmark = pytest.mark.postgres
 

@@ -16,8 +16,9 @@ from gatekeeper.deploy.verify import Verified, render_tables, verify_target
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.likeness import read_traits
 from gatekeeper.postgres.servers import Server
+from tests.databases import execute
 from tests.deploy.sites import BASE, Site, a_site
-from tests.deploy.targets import execute, target_of
+from tests.deploy.targets import target_of
 from tests.live import ENV_PY
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]

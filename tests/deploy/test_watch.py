@@ -14,9 +14,10 @@ from gatekeeper.policy.model import Environment, ErrorCounter, Watch
 from gatekeeper.postgres.activity import Load, Replica
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.servers import Server
+from tests.databases import execute
 from tests.deploy.addresses import Web
 from tests.deploy.deployments import a_deployment
-from tests.deploy.targets import an_ordinary_target, busy, execute, target_of
+from tests.deploy.targets import an_ordinary_target, busy, target_of
 
 pytestmark = pytest.mark.postgres
 

@@ -23,8 +23,9 @@ from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.rows import row_digests
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
+from tests.databases import execute
 from tests.deploy.stages import VERSIONS, deploy_to
-from tests.deploy.targets import an_ordinary_target, execute, target_of
+from tests.deploy.targets import an_ordinary_target, target_of
 from tests.servers import on_every_server
 
 pytestmark = pytest.mark.postgres

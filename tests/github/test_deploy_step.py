@@ -14,8 +14,8 @@ import pytest
 
 from gatekeeper.postgres.databases import Database
 from tests.build_git import GitRepository, a_repository
+from tests.databases import url_of
 from tests.deploy.addresses import Web, serving
-from tests.deploy.targets import url_of
 from tests.github.server import PERSON, GitHubServer
 from tests.github.step import Ended, push_tag
 from tests.github.test_commands import commands_obeyed

@@ -23,7 +23,8 @@ from gatekeeper.postgres.activity import (
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.installations import choose_account, find_installations
 from gatekeeper.postgres.servers import Server, start_server
-from tests.deploy.targets import busy, execute
+from tests.databases import execute
+from tests.deploy.targets import busy
 from tests.servers import on_every_server
 
 

@@ -8,6 +8,7 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.likeness import find_unlike, read_traits
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
+from tests.databases import execute
 from tests.servers import on_every_server
 
 pytestmark = [pytest.mark.postgres, on_every_server()]
@@ -28,11 +29,6 @@ CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('20
 def snapshot_of(database: Database) -> Snapshot:
     with database.session() as connection:
         return take_snapshot(connection)
-
-
-def execute(database: Database, sql: str) -> None:
-    with database.session() as connection, connection.cursor() as cursor:
-        cursor.execute(sql)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from gatekeeper.errors import DatabaseError
-from gatekeeper.postgres.databases import Database, create_database
+from gatekeeper.postgres.databases import create_database
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server, leave_clean, open_server
+from tests.databases import execute
 from tests.live import server_url
 from tests.servers import Place, on_every_server, start_apart
 
@@ -33,11 +34,6 @@ def server(
 def service(server: Server) -> Iterator[Server]:
     with open_server(server_url(server)) as service:
         yield service
-
-
-def _execute(database: Database, sql: str) -> None:
-    with database.session() as connection, connection.cursor() as cursor:
-        cursor.execute(sql)
 
 
 def _roles(server: Server) -> set[str]:
@@ -64,7 +60,7 @@ def _role(server: Server, name: str, options: str = "") -> Iterator[None]:
 )
 def test_a_role_of_this_run_is_dropped_at_its_end(server: Server, sql: str, seen: str) -> None:
     with open_server(server_url(server)) as service:
-        _execute(create_database(service), sql)
+        execute(create_database(service), sql)
         service.claim([seen])
         assert _roles(server) == {"app"}
     assert _roles(server) == set()
@@ -106,7 +102,7 @@ def test_a_role_that_another_made_between_two_runs_is_not_told(
 
 def test_a_role_that_still_owns_something_elsewhere_is_told(server: Server) -> None:
     with open_server(server_url(server)) as service:
-        _execute(create_database(service), "CREATE ROLE app")
+        execute(create_database(service), "CREATE ROLE app")
         service.claim(["CREATE ROLE app"])
         server.administer("CREATE SCHEMA s AUTHORIZATION app")
         (told,) = leave_clean(service)
@@ -117,7 +113,7 @@ def test_a_role_that_still_owns_something_elsewhere_is_told(server: Server) -> N
 def test_the_roles_of_killed_runs_are_swept_and_no_others(server: Server) -> None:
     with _role(server, "others"), open_server(server_url(server)) as killed:
         database = create_database(killed)
-        _execute(database, "CREATE ROLE app; GRANT USAGE ON SCHEMA public TO app, others")
+        execute(database, "CREATE ROLE app; GRANT USAGE ON SCHEMA public TO app, others")
         killed.claim(["CREATE ROLE app"])
         killed.make_role(killed.roles.owner.name)
         with open_server(server_url(server)):
@@ -141,7 +137,7 @@ def test_the_note_of_a_killed_run_is_the_administrators_alone(server: Server) ->
 
 def test_a_role_for_all_databases_is_in_each(service: Server) -> None:
     first, second = create_database(service), create_database(service)
-    _execute(first, "CREATE ROLE app")
+    execute(first, "CREATE ROLE app")
     service.claim(["CREATE ROLE app"])
     service.make_role("owner")
     for database, roles in ((second, {"owner"}), (first, {"app", "owner"})):
@@ -158,7 +154,7 @@ def test_without_a_superuser_roles_end_the_run(server: Server) -> None:
         service.make_role("everywhere")
         database = create_database(service)
         clone = create_database(service, database)
-        _execute(clone, "CREATE ROLE app")
+        execute(clone, "CREATE ROLE app")
         service.claim(["CREATE ROLE app"])
         with pytest.raises(DatabaseError) as raised:
             database.connect()

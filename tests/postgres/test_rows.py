@@ -9,6 +9,7 @@ import pytest
 from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.rows import count_rows, read_sequences, row_digests
 from gatekeeper.postgres.servers import Server
+from tests.databases import execute
 from tests.postgres.kinds import require_type
 from tests.servers import on_every_server
 
@@ -28,12 +29,6 @@ def other(server: Server) -> Iterator[Database]:
         ):
             server.administer(f"ALTER DATABASE {database.name} SET {setting}")
         yield database
-
-
-def execute(database: Database, *statements: str) -> None:
-    with database.session() as connection, connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 def digests(database: Database, *tables: str) -> dict[str, str]:

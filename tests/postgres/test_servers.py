@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -28,6 +28,7 @@ from gatekeeper.postgres.installations import (
 )
 from gatekeeper.postgres.servers import Server, open_server, read_url, start_server
 from tests.servers import OWN, Place, on_every_server, why_missing
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.postgres
 
@@ -60,15 +61,6 @@ def installation(
         if place in installations:
             return installations[place]
     pytest.skip(why_missing(wanted[0]))
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def postmaster_pid(directory: Path) -> int:
@@ -138,8 +130,8 @@ def test_it_is_gone_when_its_owner_is_killed(root: Path, death: signal.Signals) 
         pid = postmaster_pid(directory)
         owner.send_signal(death)
         owner.wait(20)
-        assert wait_until(lambda: not is_running(pid))
-        assert wait_until(lambda: not directory.exists())
+        wait_for(lambda: not is_running(pid))
+        wait_for(lambda: not directory.exists())
 
 
 @pytest.mark.slow
@@ -153,7 +145,7 @@ def test_the_next_run_removes_what_a_killed_shell_has_left(
             with contextlib.suppress(ProcessLookupError):  # the shell takes the server along
                 os.kill(process, signal.SIGKILL)
         owner.wait(20)
-        assert wait_until(lambda: not is_running(pid))
+        wait_for(lambda: not is_running(pid))
         # The other half of the shell sees the pipe close, but must not remove anything.
         assert directory.exists()
         with start_server(installation, temporary_root=root) as server:
@@ -190,7 +182,7 @@ def lose_server(server: Server) -> None:
     cluster = server.cluster
     with create_database(server).session() as connection:
         os.kill(postmaster_pid(cluster.directory), signal.SIGKILL)
-        assert wait_until(lambda: cluster.has_ended)
+        wait_for(lambda: cluster.has_ended)
         while True:
             connection.cursor().execute("SELECT 1")
 
@@ -226,8 +218,8 @@ def test_a_program_that_the_server_was_made_to_start_ends_with_it(
         pytest.skip("only root can make a process namespace")
     with start_server(installation, temporary_root=root) as server:
         server.administer("COPY (SELECT 1) TO PROGRAM 'cat; setsid sleep 86321 >/dev/null 2>&1 &'")
-        assert wait_until(lambda: sleepers() != [])
-    assert wait_until(lambda: sleepers() == [])
+        wait_for(lambda: sleepers() != [])
+    wait_for(lambda: sleepers() == [])
 
 
 @pytest.mark.slow

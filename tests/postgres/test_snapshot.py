@@ -15,6 +15,7 @@ from gatekeeper.postgres.difference import compare
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, differing, take_snapshot
+from tests.databases import execute
 from tests.servers import Place, on_every_server
 
 pytestmark = [
@@ -252,11 +253,6 @@ def dump(database: Database, pg_dump: Path) -> str:
 def snapshot(database: Database) -> Snapshot:
     with contextlib.closing(database.connect()) as connection:
         return take_snapshot(connection)
-
-
-def execute(database: Database, sql: str) -> None:
-    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
-        cursor.execute(sql)
 
 
 @pytest.fixture(scope="module")

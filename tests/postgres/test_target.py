@@ -7,19 +7,14 @@ import pytest
 from gatekeeper.errors import ConfigError, DatabaseError
 from gatekeeper.postgres.databases import Database
 from gatekeeper.postgres.target import reach_target, read_target
-from tests.live import server_url
+from tests.databases import execute, url_of
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
 def url(database: Database) -> str:
-    return f"{server_url(database.server).rpartition('/')[0]}/{database.name}"
-
-
-def execute(database: Database, sql: str) -> None:
-    with database.session() as connection, connection.cursor() as cursor:
-        cursor.execute(sql)
+    return url_of(database)
 
 
 def test_what_a_database_holds(database: Database, url: str) -> None:

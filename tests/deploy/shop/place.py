@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from gatekeeper.postgres.databases import Database
 from tests.build_git import GitRepository
-from tests.deploy.targets import execute, url_of
+from tests.databases import execute, url_of
 
 
 @dataclass(frozen=True)
