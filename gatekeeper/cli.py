@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from rich.table import Table
 
 import gatekeeper
 from gatekeeper import checks, pipeline
+from gatekeeper.announcing import announce_for_log, announce_in_passing
 from gatekeeper.checks import pages
 from gatekeeper.demo import make_demo_repository
 from gatekeeper.deploy.local import render_pending
@@ -193,7 +194,7 @@ def lint(
 )
 def doctor(request: Request, target_url: str | None) -> ExitCode:
     """Say what would stop a check here, and how to mend it."""
-    with _progress() as progress:
+    with announce_in_passing(Console(stderr=True)) as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         diagnoses = examine(request, target_url, surroundings)
     context = _of_terminal(surroundings.now)
@@ -222,7 +223,7 @@ def release(
 ) -> ExitCode:
     """Rehearse what a release tag adds and write the plan of its deployment."""
     require_folder(output, (*FILE_NAMES, _REPORT), "--output")
-    with _progress() as progress:
+    with announce_in_passing(Console(stderr=True)) as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         released = rehearse_release(request, tag, previous, tags, surroundings)
     as_json = REPORTERS["json"](released.report, RenderContext(surroundings.now))
@@ -293,7 +294,7 @@ def deploy(
             record=record,
             ticked=frozenset(attested),
         )
-        with _progress() as progress:
+        with announce_for_log(Console(stderr=True), _now) as progress:
             surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
             done = carry_out_release(asked, surroundings, _show_pending)
     _show_record(done, page, surroundings.now)
@@ -303,6 +304,10 @@ def deploy(
 def _show_record(record: Record, page: Path | None, now: dt.datetime) -> None:
     context = _of_terminal(now)
     click.echo(render_record(record, context, page), nl=False, color=context.color)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def _require(option: str, value: Path | None) -> Path:
@@ -339,7 +344,7 @@ def rollback(request: Request, environment: str, record: Path) -> ExitCode:
         plan=record / "plan.json",
         record=record,
     )
-    with _progress() as progress:
+    with announce_for_log(Console(stderr=True), _now) as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         done = roll_back(asked, surroundings)
     _show_record(done, record / "rollback.md", surroundings.now)
@@ -426,7 +431,7 @@ def _check_and_report(
         _require_writable(target)
     if is_saving:
         pipeline.require_saving(request)
-    with _progress() as progress:
+    with announce_in_passing(Console(stderr=True)) as progress:
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         report = pipeline.check(request, surroundings)
     for name, target in outputs:
@@ -472,14 +477,3 @@ def _pair(formats: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[tuple[str
             fix="Give one `--format` in front of each `--output`.",
         )
     return tuple(zip(wanted, (*outputs, *("-",) * (len(wanted) - len(outputs))), strict=True))
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Yield where steps are announced; only a person at a terminal sees them."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda step: None
-        return
-    with console.status("") as status:
-        yield lambda step: status.update(f"{step} …")

@@ -52,6 +52,7 @@ ALLOWED = {
 ALLOWED["preparing"] = ALLOWED["rehearsal"] | {"request", "policy", "rehearsal"}
 ALLOWED["histories"] = ALLOWED["preparing"] | {"preparing", "directories", "merging"}
 ALLOWED["pipeline"] = ALLOWED["histories"] | {"histories", "checks", "settings"}
+ALLOWED["announcing"] = {"reporters"}
 ALLOWED["releasing"] = ALLOWED["pipeline"] | {"pipeline", "release", "reporters"}
 # Plan and policy in, the runbook, the record out.
 ALLOWED["deploying"] = ALLOWED["pipeline"] | {"pipeline", "deploy", "release", "files"}
