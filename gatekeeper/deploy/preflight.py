@@ -7,7 +7,7 @@ no more, with other programs' schemas and extensions beside them, has no problem
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from gatekeeper.deploy.phrases import join_some, name_revisions, name_size
 from gatekeeper.deploy.rights import read_needs
 from gatekeeper.git import Repository
 from gatekeeper.lineage import applied_at
-from gatekeeper.model import ChangeSet
+from gatekeeper.model import ChangeSet, Revision
 from gatekeeper.policy.model import BackupMode, OnFailure, Watch
 from gatekeeper.postgres.activity import Replica, read_replicas
 from gatekeeper.postgres.likeness import find_unlike
@@ -39,6 +39,7 @@ from gatekeeper.postgres.readiness import (
     read_standing,
 )
 from gatekeeper.postgres.target import look_at
+from gatekeeper.release.tags import find_release_with
 from gatekeeper.reporters import words
 
 if TYPE_CHECKING:
@@ -164,10 +165,14 @@ def _of_revision(
     stands = f"the target stands at {name_revisions(state.versions)}"
     begins = f"`{release.tag}` begins at {name_revisions(release.from_revisions)}"
     since = "an empty database" if release.previous is None else f"`{release.previous}`"
+    tag = _tag_at(release, repository, history, at)
+    there, tagging = f", `{tag}`", ""
+    if tag is None:
+        tag, there = "v0.9.0", ""
+        tagging = "tag the commit that runs there now (`git tag v0.9.0 COMMIT`) and "
     from_there = (
-        "release from where the target is: tag the commit that runs there now (`git tag v0.9.0 "
-        "COMMIT`), if it has no tag, and `gatekeeper release --previous v0.9.0 --output DIR` "
-        f"(this plan begins with {since})"
+        f"release from where the target is{there}: {tagging}`gatekeeper release --previous {tag} "
+        f"--output DIR`, on GitHub `base: {tag}` (this plan begins with {since})"
     )
     rehearsed = release.catalog_before or {}
     if not at and any(
@@ -202,6 +207,20 @@ def _of_revision(
             f"{stands}, on another branch of the history than {begins}",
             f"{from_there[0].upper()}{from_there[1:]}.",
         )
+
+
+def _tag_at(
+    release: Release, repository: Repository, history: Sequence[Revision], at: Collection[str]
+) -> str | None:
+    """Return the earlier release that the target stands at, such as a pre-release of this one."""
+    if not at:
+        return None
+    return find_release_with(
+        repository,
+        release.tag,
+        has=[each.path for each in history if each.revision in at],
+        lacks=[each.path for each in history if each.revision not in at],
+    )
 
 
 def _of_server(release: Release, standing: Standing) -> Iterator[Problem]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from packaging.version import InvalidVersion, Version
 
 from gatekeeper.errors import ConfigError
-from gatekeeper.git import Repository, Tag, head_commit, is_shallow, read_tags
+from gatekeeper.git import Repository, Tag, head_commit, is_shallow, open_tree, read_tags
 
 # Where a version may begin: not within a word or a number.
 _VERSION = re.compile(r"(?<![\w.+])v?\d")
@@ -89,6 +89,25 @@ def previous_release(releases: Iterable[Release], release: Release) -> Release |
         if release.version.is_prerelease or not other.version.is_prerelease
     )
     return max(earlier, key=lambda other: other.version, default=None)
+
+
+def find_release_with(
+    repository: Repository, name: str, has: Collection[str], lacks: Collection[str]
+) -> str | None:
+    """Return the newest release before one in its series that has some files and lacks others.
+
+    Pre-releases count as well.
+    """
+    releases = {each.tag.name: each for each in read_releases(read_tags(repository), None)}
+    this = releases.get(name)
+    if this is None:
+        return None
+    earlier = (r for r in releases.values() if r.series == this.series and r.version < this.version)
+    for release in sorted(earlier, key=lambda each: each.version, reverse=True):
+        files = open_tree(repository, release.tag.commit).paths()
+        if set(has) <= set(files) and not set(lacks) & set(files):
+            return release.tag.name
+    return None
 
 
 def choose_range(

@@ -80,6 +80,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
         tmp_path_factory.mktemp("git") / "shop", a_project("a001", "a002", "b003", "b004")
     )
     made.git("tag", "v2")
+    made.git("tag", "v2.0.1")  # later, so nothing that a target at `v2` begins with
     made.git("switch", "--quiet", "--create", "topic")
     made.commit({f"{V}/f00d.py": revision_text("f00d", "b004")})
     made.commit({f"{V}/c005.py": revision_text("c005", "f00d")})
@@ -298,8 +299,8 @@ CLEAN = {
 
 FROM_THERE = (
     "release from where the target is: tag the commit that runs there now (`git tag v0.9.0 "
-    "COMMIT`), if it has no tag, and `gatekeeper release --previous v0.9.0 --output DIR` (this "
-    "plan begins with `v1`)"
+    "COMMIT`) and `gatekeeper release --previous v0.9.0 --output DIR`, on GitHub `base: v0.9.0` "
+    "(this plan begins with `v1`)"
 )
 WRONG = {
     "behind": Case(
@@ -692,6 +693,29 @@ def _prepared(database: Database) -> list[str]:
     with database.session() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
         return [f"ROLLBACK PREPARED '{gid}'" for (gid,) in cursor.fetchall()]
+
+
+@pytest.mark.postgres
+def test_a_target_at_a_pre_release_is_told_how_the_release_goes_on_from_it(
+    release: Release, database: Database, tmp_path: Path
+) -> None:
+    """The plan of a final release begins with the final one before it."""
+    made = a_repository(tmp_path / "shop", a_project("a001", "a002"))
+    made.git("tag", "v1")
+    made.commit({f"{V}/b003.py": revision_text("b003", "a002")})
+    for tag in ("v2-rc.1", "v2-rc.2", "api-v1"):
+        made.git("tag", tag)
+    made.commit({f"{V}/b004.py": revision_text("b004", "b003")})
+    made.git("tag", "v2")
+    changes = read_change_set(made.value, PROJECT, None, open_tree(made.value, None), audit=True)
+    deployment = a_deployment(release, target_of(database), tmp_path, Environment())
+    (problem,) = examine_target(deployment, made.value, changes, at("b003"))
+    assert problem == Problem(
+        "the target stands at `b003`, in the middle of `v2`, and `v2` begins at `a002`",
+        "If a deploy stopped there, take the target back by its record (`gatekeeper rollback`). "
+        "Else release from where the target is, `v2-rc.2`: `gatekeeper release --previous v2-rc.2 "
+        "--output DIR`, on GitHub `base: v2-rc.2` (this plan begins with `v1`).",
+    )
 
 
 # --- Phantoms ------------------------------------------------------------------------
