@@ -113,6 +113,7 @@ STATE = {"revisions": ["a001"], "catalog": {"table public.a": "0123"}, "rows": {
 DETAILS = {
     StepName.PREFLIGHT: STATE,
     StepName.BACKUP: {"path": None, "size_bytes": None, "sha256": None},
+    StepName.RESTORE_REHEARSAL: {"obstacle": None},
 }
 DEPLOYED = Record(
     environment="staging",
@@ -184,6 +185,12 @@ def with_step(name: StepName, **values: Any) -> str:
             "it is no record of schema 1: `steps[1].details`: 'path' is a required property",
             ONE_VERSION,
             id="not where the backup is",
+        ),
+        pytest.param(
+            with_step(StepName.RESTORE_REHEARSAL, details={}),
+            "it is no record of schema 1: `steps[2].details`: 'obstacle' is a required property",
+            ONE_VERSION,
+            id="not what the rehearsal showed",
         ),
         pytest.param(
             with_step(StepName.APPLY, started="yesterday"),
