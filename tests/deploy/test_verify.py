@@ -221,6 +221,32 @@ def test_a_constraint_that_was_rehearsed_not_valid(upgraded: Callable[..., Upgra
     assert "the constraint public.users.short is NOT VALID, as it was rehearsed" in lines
 
 
+PARTITIONED = """
+op.execute("CREATE TABLE events (id int) PARTITION BY RANGE (id)")
+op.execute("CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (1) TO (9)")
+op.execute("ALTER TABLE events ADD CONSTRAINT positive CHECK (id > 0) NOT VALID")
+"""
+
+
+def test_a_constraint_of_a_partition_is_its_tables_or_its_own(
+    upgraded: Callable[..., Upgraded],
+) -> None:
+    """The release's rehearsal tells of no partition: they come and go."""
+    there = upgraded(PARTITIONED)
+    with there.database.session() as connection:
+        major = connection.server_version // 10_000
+    rehearsed = {
+        "catalog_after": dict(read_traits(there.proof.after.catalog)),
+        "server_major": major,
+    }
+    lines = there.verify(**rehearsed).lines
+    assert "the constraint public.events.positive is NOT VALID, as it was rehearsed" in lines
+    assert "the constraint public.events_1.positive is NOT VALID, as it was rehearsed" in lines
+    own = "ALTER TABLE events_1 ADD CONSTRAINT own CHECK (id > 1) NOT VALID"
+    execute(there.database, own)
+    assert there.wrong(None, **rehearsed) == ["the constraint public.events_1.own is NOT VALID"]
+
+
 def test_models_that_want_more_are_told(upgraded: Callable[..., Upgraded]) -> None:
     there = upgraded('op.execute("SELECT 1")')
     verified = there.verify(proof=there.proof)
