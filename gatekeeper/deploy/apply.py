@@ -185,7 +185,7 @@ class _Work:
     def _do(self, patience_seconds: float) -> Applied:
         started = time.monotonic()
         self._require_as_before()
-        versions = self.before.versions
+        versions, in_the_way = self.before.versions, ""
         while True:
             self.attempt += 1
             self.seen = Seen(self.deployment, self.told, self.access.target.password)
@@ -199,13 +199,14 @@ class _Work:
             if not is_passing or is_last:
                 raise self._failed(failure, found, None)
             versions, self.committed = found.versions, found.committed
+            in_the_way = self._in_the_way()
             self._pause()
         seconds = time.monotonic() - started
         revisions = words.count(len(self.steps), "revision")
         statements = words.count(self.statements, "statement")
         lines = [f"{revisions}, {statements}, {seconds:.1f} s"]
         if self.attempt > 1:
-            lines.append(f"for want of a lock it was begun {self.attempt} times")
+            lines.append(f"for want of a lock it was begun {self.attempt} times{in_the_way}")
         return Applied(self.statements, self.attempt - 1, seconds, tuple(lines))
 
     def _require_as_before(self) -> None:
