@@ -110,13 +110,7 @@ def deploy(
         if not (record.had_nothing_to_do and _has_record(request.record, request.environment)):
             _write_record(request.record, "record", record)
         journal.write("stopped" if ended.outcome is DeployOutcome.STOPPED else "closed")
-    for line in send_record(
-        means.deployment.environment.notify, render_json(record), surroundings.environ
-    ):
-        surroundings.progress(line)
-    if ended.signal is not None:
-        raise DeployInterrupted(ended.signal, record) from ended.signal
-    return record
+    return _sent(means.deployment, record, ended.signal)
 
 
 def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
@@ -134,8 +128,16 @@ def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
         record = _record(means, journal, ended, "it is no part of a rollback")
         _write_record(request.record, "rollback", record)
         journal.write("closed" if ended.outcome is DeployOutcome.ROLLED_BACK else "stopped")
-    if ended.signal is not None:
-        raise DeployInterrupted(ended.signal, record) from ended.signal
+    return _sent(means.deployment, record, ended.signal)
+
+
+def _sent(deployment: Deployment, record: Record, signal: Interrupted | None) -> Record:
+    """Return the record once all have it who want it; a signal that stopped us is raised then."""
+    notifications = deployment.environment.notify
+    for line in send_record(notifications, render_json(record), deployment.environ):
+        deployment.tell(line)
+    if signal is not None:
+        raise DeployInterrupted(signal, record) from signal
     return record
 
 

@@ -448,7 +448,9 @@ def test_what_is_asked_wrongly(
 def test_a_deploy_is_taken_back_by_its_record(
     tmp_path: Path, server: Server, target: Database, clean_environment: dict[str, str]
 ) -> None:
-    policy = environment_of(row_counts=["users"])
+    told = tmp_path / "told"
+    tell = f"python3 -c 'import json, sys; print(json.load(sys.stdin)[\"outcome\"])' >> {told}"
+    policy = environment_of(row_counts=["users"], notify=[{"command": tell}])
     site = make_site(tmp_path, server, target, clean_environment, policy=policy)
     site.release()
     assert site.deploy().returncode == 0
@@ -466,6 +468,7 @@ def test_a_deploy_is_taken_back_by_its_record(
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert (site.version, site.columns) == (["a001"], ["id", "note"])
         assert site.ask("SELECT note FROM users WHERE id = 3") == ["written since"]
+    assert told.read_text().split() == ["deployed"] * 2 + ["rolled-back"] * 2
     taken = json.loads((tmp_path / "record" / "rollback.json").read_text())
     hold_to_schema("record", taken)
     assert taken["outcome"] == "rolled-back"
