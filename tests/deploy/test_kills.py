@@ -192,7 +192,7 @@ def test_what_nobody_could_write_down_is_not_done(
     bank.wait(lambda: bank.sessions(sleeping))
     started.send_signal(signal.SIGSTOP)
     wait_for(lambda: not bank.sessions(sleeping))
-    with pytest.raises(AssertionError, match="it does not come"):
+    with pytest.raises(AssertionError, match="it did not come to that"):
         wait_for(lambda: bank.digest() != rows, 2)
     kill(started)
     bank.pause("target up", 0)
