@@ -15,7 +15,7 @@ from gatekeeper.postgres.databases import Database, open_database
 from gatekeeper.postgres.installations import Installation, choose_account
 from gatekeeper.postgres.servers import Server, open_server, start_server
 from tests.checks.base_schema import BASE, example_source
-from tests.live import check_change, rehearsal_of
+from tests.live import check_change, clean_variables, rehearsal_of
 from tests.servers import OWN, Place, find_places, why_missing
 
 # Other tests run the same syntax on the majors that have it.
@@ -99,8 +99,7 @@ def database(server: Server) -> Iterator[Database]:
 @pytest.fixture
 def clean_environment() -> dict[str, str]:
     """The environment of a person who has set nothing up, but runs this checkout."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GATEKEEPER_", "PG"))}
-    return {**kept, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    return clean_variables()
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import os
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,6 +90,21 @@ def upgrade():
     if downgrade is not None:
         text += f"\n\ndef downgrade():\n{textwrap.indent(textwrap.dedent(downgrade), '    ')}\n"
     return text
+
+
+def live_revisions(down: str, *ways: tuple[str, str]) -> dict[str, str | bytes | None]:
+    """Return the files of `b001`, `b002` and so on, the first of which comes after `down`."""
+    names = [down, *(f"b00{number}" for number in range(1, len(ways) + 1))]
+    return {
+        f"migrations/versions/{name}.py": live_revision(name, before, *each)
+        for (before, name), each in zip(itertools.pairwise(names), ways, strict=True)
+    }
+
+
+def clean_variables() -> dict[str, str]:
+    """Return the environment of a person who has set nothing up, but runs this checkout."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GATEKEEPER_", "PG"))}
+    return {**kept, "PYTHONPATH": str(Path(__file__).parent.parent)}
 
 
 def a_table(name: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from gatekeeper.postgres.databases import Database
 from tests.build_git import GitRepository, a_repository
 from tests.databases import execute
 from tests.deploy.shop.place import Place, open_place
-from tests.live import ENV_PY, live_project, live_revision, server_url
+from tests.live import ENV_PY, clean_variables, live_project, live_revision, server_url
 from tests.waiting import wait_for
 
 V = "migrations/versions"
@@ -171,9 +171,7 @@ def make_release(folder: Path, kind: str) -> Path:
         repository.commit({f"{V}/{name}.py": live_revision(name, down, upgrade, downgrade)})
         down = name
     repository.git("tag", TAG)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GATEKEEPER_", "PG"))}
-    environment = {**kept, "PYTHONPATH": str(Path(__file__).parents[2])}
-    ran = Place(repository, folder, "", "", environment).release(TAG)
+    ran = Place(repository, folder, "", "", clean_variables()).release(TAG)
     assert (folder / f"plan-{TAG}" / "plan.json").exists(), ran.stdout + ran.stderr
     return folder
 

@@ -16,6 +16,7 @@ from tests.databases import execute
 from tests.deploy.addresses import Web, serving
 from tests.deploy.bank import Bank, make_release, open_at_first_release
 from tests.deploy.rich import make_rich
+from tests.deploy.stages import SHOP
 from tests.servers import OWN, Place, why_missing
 
 
@@ -54,6 +55,13 @@ def target_database(target_server: Server) -> Iterator[Database]:
     """An empty database to deploy to."""
     with open_database(target_server) as database:
         yield database
+
+
+@pytest.fixture
+def shop(target_database: Database) -> Database:
+    """A database to deploy to that stands at `a001`, with users."""
+    execute(target_database, *SHOP)
+    return target_database
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from gatekeeper.deploy.clients import find_clients
 from gatekeeper.deploy.model import Deployment
 from gatekeeper.policy.model import Backup, BackupMode, Environment
 from gatekeeper.postgres.databases import Database
@@ -78,14 +77,8 @@ def a_stage(
         yield stage
 
 
-def own_dump(options: str) -> Backup:
-    """Return the backup of a team whose own command dumps with such options."""
-    command = f'pg_dump {options} > "$GATEKEEPER_BACKUP_FILE"'
+def own_dump(target: Database, options: str) -> Backup:
+    """Return the backup of a team whose own command dumps a target with such options."""
+    pg_dump = find_clients(target.server.info.major).bin / "pg_dump"
+    command = f'{pg_dump} {options} > "$GATEKEEPER_BACKUP_FILE"'
     return Backup(mode=BackupMode.COMMAND, command=command)
-
-
-def require_own_pg_dump(target: Database) -> None:
-    """Skip the test where the team's `pg_dump`, that of the PATH, is older than the server."""
-    with target.session() as connection:
-        if connection.server_version // 10_000 > 15:
-            pytest.skip("this combination lacks a pg_dump on the PATH")

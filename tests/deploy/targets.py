@@ -47,22 +47,17 @@ def contents(database: Database) -> tuple[Snapshot, Mapping[str, str]]:
 
 
 @contextlib.contextmanager
-def an_ordinary_target(database: Database) -> Iterator[Server]:
-    """Yield the database as the target of its owner: no superuser, with a search path.
-
-    What that finds first are the traps of this module.
-    """
-    name, password = f"owner_{secrets.token_hex(4)}", secrets.token_hex(8)
+def an_owner(database: Database, prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield name and password of a role that owns the database and goes with it: no superuser."""
+    name, password = f"{prefix}_{secrets.token_hex(4)}", secrets.token_hex(12)
     execute(
         database,
         f"CREATE ROLE {name} LOGIN PASSWORD '{password}'",
         f"ALTER DATABASE {database.name} OWNER TO {name}",
         f"ALTER SCHEMA public OWNER TO {name}",
-        _TRAPS,
-        f"ALTER ROLE {name} SET search_path = traps, public, pg_catalog",
     )
     try:
-        yield read_url(url_of(database, name, password), "GATEKEEPER_TARGET_URL")
+        yield name, password
     finally:
         execute(
             database,
@@ -71,6 +66,18 @@ def an_ordinary_target(database: Database) -> Iterator[Server]:
             f"DROP OWNED BY {name}",
             f"DROP ROLE {name}",
         )
+
+
+@contextlib.contextmanager
+def an_ordinary_target(database: Database) -> Iterator[Server]:
+    """Yield the database as the target of its owner: no superuser, with a search path.
+
+    What that finds first are the traps of this module.
+    """
+    with an_owner(database, "owner") as (name, password):
+        search_path = f"ALTER ROLE {name} SET search_path = traps, public, pg_catalog"
+        execute(database, _TRAPS, search_path)
+        yield read_url(url_of(database, name, password), "GATEKEEPER_TARGET_URL")
 
 
 @contextlib.contextmanager

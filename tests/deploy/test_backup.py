@@ -23,7 +23,7 @@ from gatekeeper.errors import DatabaseError, Interrupted
 from gatekeeper.policy.model import Backup, BackupMode
 from gatekeeper.postgres.databases import Database
 from tests.databases import execute
-from tests.deploy.stages import VERSIONS, deploy_to
+from tests.deploy.stages import VERSIONS, deploy_to, own_dump
 from tests.deploy.targets import an_ordinary_target, target_of
 from tests.servers import on_every_server
 
@@ -155,10 +155,7 @@ def own(command: str) -> Backup:
     "options", ["--format=custom", "--format=plain"], ids=["an archive", "SQL"]
 )
 def test_a_command_may_leave_its_dump(shop: Database, tmp_path: Path, options: str) -> None:
-    with shop.session() as connection:
-        pg_dump = find_clients(connection.server_version // 10_000).bin / "pg_dump"
-    command = f'{pg_dump} {options} > "$GATEKEEPER_BACKUP_FILE"'
-    deployment = deploy_to(target_of(shop), tmp_path, backup=own(command))
+    deployment = deploy_to(target_of(shop), tmp_path, backup=own_dump(shop, options))
     backup = make_backup(deployment, VERSIONS)
     assert files_in(tmp_path) == ["backup.dump"]
     assert backup.path == tmp_path / "backup.dump"

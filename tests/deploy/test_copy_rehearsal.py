@@ -26,7 +26,6 @@ from tests.deploy.stages import (
     a_stage,
     deploy_to,
     own_dump,
-    require_own_pg_dump,
 )
 from tests.deploy.targets import an_ordinary_target, contents, target_of
 from tests.live import a_table, live_revision, server_url
@@ -36,12 +35,6 @@ pytestmark = pytest.mark.postgres
 
 ADD = 'op.add_column("users", sa.Column("age", sa.Integer))'
 DROP = 'op.drop_column("users", "age")'
-
-
-@pytest.fixture
-def shop(target_database: Database) -> Database:
-    execute(target_database, *SHOP)
-    return target_database
 
 
 def rehearse(
@@ -287,8 +280,7 @@ def test_on_the_dump_of_the_teams_own_command(
     server: Server, shop: Database, tmp_path: Path
 ) -> None:
     """It is of a moment that nobody knows: its rows may be fewer than the target's by now."""
-    require_own_pg_dump(shop)
-    proof = rehearse(server, target_of(shop), tmp_path, backup=own_dump("--format=custom"))
+    proof = rehearse(server, target_of(shop), tmp_path, backup=own_dump(shop, "--format=custom"))
     assert proof.obstacle is None
     assert proof.before.rows == {"public.users": 20}
 

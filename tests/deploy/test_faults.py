@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import threading
 import time
@@ -26,7 +25,7 @@ from gatekeeper.postgres.servers import Server
 from tests.build_git import GitRepository, a_repository
 from tests.databases import execute
 from tests.deploy.shop.place import Place, open_place
-from tests.live import live_project, live_revision
+from tests.live import clean_variables, live_project, live_revision
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
@@ -115,10 +114,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository.git("tag", "v1.0.0")
     repository.commit({f"{V}/b002.py": live_revision("b002", "a001", UPGRADE, DOWNGRADE)})
     repository.git("tag", TAG)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GATEKEEPER_", "PG"))}
-    place = Place(
-        repository, folder, "", "", {**kept, "PYTHONPATH": str(Path(__file__).parents[2])}
-    )
+    place = Place(repository, folder, "", "", clean_variables())
     ran = place.release(TAG)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     plan = json.loads((folder / f"plan-{TAG}" / "plan.json").read_text(encoding="utf-8"))

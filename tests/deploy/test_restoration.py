@@ -21,23 +21,15 @@ from gatekeeper.postgres.snapshot import take_snapshot
 from tests.databases import execute, url_of
 from tests.deploy.stages import (
     FILES,
-    SHOP,
     VERSIONS,
     a_stage,
     deploy_to,
     own_dump,
-    require_own_pg_dump,
 )
 from tests.deploy.targets import contents, target_of
 from tests.servers import on_every_server
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def shop(target_database: Database) -> Database:
-    execute(target_database, *SHOP)
-    return target_database
 
 
 def privileges(database: Database) -> Mapping[str, str | None]:
@@ -185,8 +177,7 @@ def test_a_spoiled_backup_is_not_restored(server: Server, shop: Database, tmp_pa
 def test_the_dump_of_the_teams_own_command(
     server: Server, shop: Database, tmp_path: Path, options: str
 ) -> None:
-    require_own_pg_dump(shop)
-    with opened(server, shop, tmp_path, own_dump(options)) as (copy, is_restored):
+    with opened(server, shop, tmp_path, own_dump(shop, options)) as (copy, is_restored):
         assert is_restored
         assert contents(copy) == contents(shop)
 

@@ -20,6 +20,7 @@ from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server, start_server
 from tests.build_git import GitRepository, a_repository
 from tests.databases import execute, url_of
+from tests.deploy.bank import STEPS
 from tests.live import live_project, live_revision, server_url
 from tests.schemas import hold_to_schema
 from tests.servers import Place, why_missing
@@ -34,18 +35,6 @@ USERS = """op.create_table(
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("note", sa.Text, nullable=True),
     )"""
-STEPS = (
-    "preflight",
-    "backup",
-    "restore-rehearsal",
-    "maintenance-on",
-    "apply",
-    "verify",
-    "smoke-test",
-    "watch",
-    "rollback",
-    "maintenance-off",
-)
 POLICY = "version: 1\nenvironments:\n  staging: {}\n"
 
 

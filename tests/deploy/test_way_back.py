@@ -13,7 +13,6 @@ import psycopg2
 import pytest
 
 from gatekeeper.deploy.backup import make_backup
-from gatekeeper.deploy.clients import find_clients
 from gatekeeper.deploy.model import Backup, StepFailed
 from gatekeeper.deploy.way_back import restore_target
 from gatekeeper.policy.model import Backup as BackupPolicy
@@ -24,7 +23,7 @@ from gatekeeper.postgres.rows import row_digests
 from gatekeeper.postgres.servers import Server
 from gatekeeper.postgres.snapshot import Snapshot, take_snapshot
 from tests.databases import execute
-from tests.deploy.stages import VERSIONS, deploy_to
+from tests.deploy.stages import SHOP, VERSIONS, deploy_to, own_dump
 from tests.deploy.targets import an_ordinary_target, target_of
 from tests.servers import on_every_server
 
@@ -100,23 +99,11 @@ def test_to_the_letter(rich: Database, tmp_path: Path, jobs: int) -> None:
     assert_holds(rich, before)
 
 
-SHOP = (
-    "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",
-    "INSERT INTO alembic_version VALUES ('a001')",
-    "CREATE TABLE users (id int PRIMARY KEY, name text)",
-    "INSERT INTO users SELECT n, 'user ' || n FROM generate_series(1, 20) n",
-)
 LATER = (
     "UPDATE alembic_version SET version_num = 'b002'",
     "ALTER TABLE users ADD COLUMN age int",
     "DELETE FROM users WHERE id > 3",
 )
-
-
-@pytest.fixture
-def shop(target_database: Database) -> Database:
-    execute(target_database, *SHOP)
-    return target_database
 
 
 def as_owner(target: Server, *statements: str) -> None:
@@ -343,10 +330,7 @@ def test_sql_and_what_is_kept_elsewhere_are_for_people(shop: Database, tmp_path:
 
 def test_the_dump_of_the_teams_own_command_is_restored(shop: Database, tmp_path: Path) -> None:
     """Its moment is not known, so nothing is compared, but it is all or nothing."""
-    with shop.session() as connection:
-        pg_dump = find_clients(connection.server_version // 10_000).bin / "pg_dump"
-    command = f'{pg_dump} --format=custom --file="$GATEKEEPER_BACKUP_FILE"'
-    own = BackupPolicy(mode=BackupMode.COMMAND, command=command)
+    own = own_dump(shop, "--format=custom")
     deployment = deploy_to(target_of(shop), tmp_path, backup=own)
     execute(shop, "CREATE EXTENSION citext")
     before = held_by(shop)

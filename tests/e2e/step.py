@@ -11,28 +11,18 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.engine import docker
 from tests.e2e.repository import Repository, pull_request_event
 from tests.github.server import GitHubServer
+from tests.github.step import Ended
 from tests.github.test_commands import outputs_read
 
 # The step runs as root; whoever owns the workspace, it must be somebody else.
 OWNER = os.geteuid() or 4321
 
 State = dict[str, tuple[int, int, int, bytes]]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A step that came to its end, and what it left behind."""
-
-    code: int
-    log: str
-    outputs: dict[str, str]
-    summary: str
 
 
 def runner_temp(folder: Path) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from gatekeeper.model import NotRehearsed, Report, Verdict
 from gatekeeper.postgres.installations import Installation
 from gatekeeper.postgres.servers import Server
-from tests.live import a_table, check_change, live_revision, rehearsal_of
+from tests.live import a_table, check_change, live_revision, live_revisions, rehearsal_of
 from tests.servers import Place, on_every_server, start_apart
 
 pytestmark = [
@@ -137,12 +137,7 @@ def _check(
     if base is not None:
         files[f"{V}/a002.py"] = live_revision("a002", "a001", base, "pass")
         last = "a002"
-    change = {}
-    for number, (upgrade, downgrade) in enumerate(new, start=1):
-        name = f"b00{number}"
-        change[f"{V}/{name}.py"] = live_revision(name, last, upgrade, downgrade)
-        last = name
-    return check_change(root, server, files, change, **request)
+    return check_change(root, server, files, live_revisions(last, *new), **request)
 
 
 def _trips(report: Report) -> list[str]:

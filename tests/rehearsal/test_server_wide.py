@@ -8,7 +8,7 @@ import pytest
 
 from gatekeeper.model import Report, Verdict
 from gatekeeper.postgres.servers import Server
-from tests.live import a_table, check_change, live_revision, rehearsal_of
+from tests.live import a_table, check_change, live_revision, live_revisions, rehearsal_of
 from tests.servers import on_every_server
 
 pytestmark = [
@@ -29,12 +29,7 @@ def _outside(*statements: str) -> str:
 
 def _check(root: Path, server: Server, *new: tuple[str, str], **request: object) -> Report:
     files = {f"{V}/a001.py": live_revision("a001", None, *a_table("t"))}
-    last, change = "a001", {}
-    for number, (upgrade, downgrade) in enumerate(new, start=1):
-        name = f"b00{number}"
-        change[f"{V}/{name}.py"] = live_revision(name, last, upgrade, downgrade)
-        last = name
-    return check_change(root, server, files, change, **request)
+    return check_change(root, server, files, live_revisions("a001", *new), **request)
 
 
 def _errors(report: Report) -> list[object]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a
 
 from gatekeeper.postgres.databases import Database
 from tests.build_git import GitRepository
-from tests.databases import execute, url_of
+from tests.databases import url_of
+from tests.deploy.targets import an_owner
 
 
 @dataclass(frozen=True)
@@ -120,29 +120,14 @@ def open_place(
     repository: GitRepository, database: Database, environment: Mapping[str, str], folder: Path
 ) -> Iterator[Place]:
     """Yield the place; the role that owns the database is no superuser, and goes with it."""
-    name, password = f"shop_{secrets.token_hex(4)}", secrets.token_hex(12)
-    execute(
-        database,
-        f"CREATE ROLE {name} LOGIN PASSWORD '{password}'",
-        f"ALTER DATABASE {database.name} OWNER TO {name}",
-        f"ALTER SCHEMA public OWNER TO {name}",
-    )
-    url = url_of(database, name, password)
     control = folder / "control"
     control.mkdir()
-    variables = {
-        "GATEKEEPER_TARGET_URL": url,
-        "DATABASE_URL": url,
-        "SHOP_CONTROL": str(control),
-        "SHOP_PYTHON": sys.executable,
-    }
-    try:
+    with an_owner(database, "shop") as (name, password):
+        url = url_of(database, name, password)
+        variables = {
+            "GATEKEEPER_TARGET_URL": url,
+            "DATABASE_URL": url,
+            "SHOP_CONTROL": str(control),
+            "SHOP_PYTHON": sys.executable,
+        }
         yield Place(repository, folder, url, password, {**environment, **variables})
-    finally:
-        execute(
-            database,
-            f"ALTER DATABASE {database.name} OWNER TO CURRENT_USER",
-            f"REASSIGN OWNED BY {name} TO CURRENT_USER",
-            f"DROP OWNED BY {name}",
-            f"DROP ROLE {name}",
-        )
