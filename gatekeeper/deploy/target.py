@@ -15,7 +15,7 @@ from gatekeeper.postgres.activity import Blocker, end_sessions, read_blockers
 from gatekeeper.postgres.locking import backend_of, find_holder, has_lock, try_lock
 from gatekeeper.postgres.observation import find_relations, read_version_tables
 from gatekeeper.postgres.rows import count_rows
-from gatekeeper.postgres.servers import Server, read_url
+from gatekeeper.postgres.servers import Server, parse_url, read_url
 from gatekeeper.postgres.snapshot import take_snapshot
 from gatekeeper.postgres.target import connect_to, look_at, telling
 from gatekeeper.probe.model import VersionTable
@@ -182,6 +182,12 @@ def find_target(environ: Mapping[str, str]) -> Server:
             where=TARGET_URL,
             fix="Leave `options` out and give the settings to the role: "
             "`ALTER ROLE … IN DATABASE … SET search_path = …;`.",
+        )
+    if not parse_url(url, TARGET_URL).database:
+        raise ConfigError(
+            "the target's URL names no database",
+            where=TARGET_URL,
+            fix="Write its name at the end: `postgresql://user:password@host:5432/name`.",
         )
     return read_url(url, TARGET_URL)
 

@@ -281,7 +281,7 @@ def read_url(database_url: str, option: str) -> Server:
 
     `option` is where a person gave the URL.
     """
-    url = _parse_url(database_url, option)
+    url = parse_url(database_url, option)
     # A list of hosts (`?host=a&host=b`) is for clients that look for the primary.
     host = url.host or _first(url.query.get("host")) or "localhost"
     port = url.port or int(_first(url.query.get("port")) or 5432)
@@ -343,7 +343,8 @@ def _reach_service(database_url: str) -> Server:
     return dataclasses.replace(server, info=info)
 
 
-def _parse_url(database_url: str, option: str) -> sqlalchemy.engine.URL:
+def parse_url(database_url: str, option: str) -> sqlalchemy.engine.URL:
+    """Return the parts of a URL of PostgreSQL; `option` is where a person gave it."""
     fix = "Write it as `postgresql://user:password@host:5432/postgres`."
     try:
         # A secret that was stored with `echo` ends with a newline.

@@ -599,19 +599,33 @@ WRONG = {
             ),
         ),
     ),
+    "a first release whose env.py makes its schema": Case(
+        ("DELETE FROM alembic_version",),
+        release={
+            "from_revisions": (),
+            "previous": None,
+            "catalog_before": {"schema public": "there", "schema app": "there"},
+            "catalog_after": None,
+        },
+        base=BASE[:2],
+    ),
     "a first release, and no base": Case(
         ("DELETE FROM alembic_version",),
         release={
             "from_revisions": (),
             "previous": None,
-            "catalog_before": {"schema public": "there", "schema meta": "there"},
+            "catalog_before": {
+                "schema public": "there",
+                "schema meta": "there",
+                "table meta.tenants": "there",
+            },
             "catalog_after": None,
         },
         base=BASE[:2],
         problems=(
             (
                 "the target is not what the release was rehearsed from (the base): `schema meta` "
-                "is missing",
+                "is missing; `table meta.tenants` is missing",
                 "A first release begins with an empty database and what `project: {bootstrap: …}` "
                 "of the policy file makes there: run that on the target first, and take away what "
                 "else is there. To deploy all the same: `differences: accepted` for this "
@@ -740,7 +754,8 @@ def test_a_revision_of_another_branch_is_named_with_it(
     assert problem == Problem(
         "the target stands at `c005`, which the release does not have: commit "
         f"{commit} made its file, which is in `topic`",
-        "Merge what has it and release that, or take the target back with a checkout of it: "
+        "Deploy a release that has it, or merge it and release that, or take the target back with "
+        "a checkout of it: "
         f"`git checkout {commit}`, `alembic downgrade a002`.",
     )
 

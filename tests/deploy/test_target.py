@@ -144,6 +144,17 @@ def test_settings_in_the_url_are_refused(options: str) -> None:
     )
 
 
+@pytest.mark.parametrize("url", ["postgresql://u:a?b@h:5432", "postgresql://u:secret@h/"])
+def test_a_url_without_a_database_is_refused(url: str) -> None:
+    """What a server has beside the target, such as `postgres`, is never migrated instead."""
+    with pytest.raises(ConfigError) as raised:
+        find_target({TARGET_URL: url})
+    assert str(raised.value) == (
+        "GATEKEEPER_TARGET_URL: the target's URL names no database\n"
+        "Write its name at the end: `postgresql://user:password@host:5432/name`."
+    )
+
+
 def test_a_url_may_name_the_endpoint_of_a_host() -> None:
     target = find_target({TARGET_URL: "postgresql://u:secret@h/shop?options=endpoint%3Dcool-1"})
     assert (target.host, target.maintenance_database) == ("h", "shop")
