@@ -24,7 +24,9 @@ from gatekeeper.deploy.model import (
 from gatekeeper.deploy.notify import send_record
 from gatekeeper.deploy.plan_file import read_release
 from gatekeeper.deploy.record import Record, read_past, render_json, render_page
-from gatekeeper.deploy.runbook import Ended, Means, carry_back, carry_out
+from gatekeeper.deploy.rollback import carry_back
+from gatekeeper.deploy.run import Ended, Means
+from gatekeeper.deploy.runbook import carry_out
 from gatekeeper.deploy.status import read_status
 from gatekeeper.deploy.target import find_target
 from gatekeeper.directories import open_run_directory

@@ -22,7 +22,7 @@ from gatekeeper.deploy.clients import (
 )
 from gatekeeper.deploy.model import StepFailed
 from gatekeeper.deploy.restoration import read_surroundings, restore_copy
-from gatekeeper.deploy.way_back import restore_target
+from gatekeeper.deploy.restore_in_place import restore_target
 from gatekeeper.model import ServerSource
 from gatekeeper.postgres.databases import Database, drop_database
 from gatekeeper.postgres.rows import row_digests

@@ -14,7 +14,7 @@ import pytest
 
 from gatekeeper.deploy.backup import make_backup
 from gatekeeper.deploy.model import Backup, StepFailed
-from gatekeeper.deploy.way_back import restore_target
+from gatekeeper.deploy.restore_in_place import restore_target
 from gatekeeper.policy.model import Backup as BackupPolicy
 from gatekeeper.policy.model import BackupMode
 from gatekeeper.postgres.databases import Database
