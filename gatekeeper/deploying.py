@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gatekeeper.deploy.access import session_name
-from gatekeeper.deploy.journal import FILE_NAME, Journal, open_journal
+from gatekeeper.deploy.journal import Journal, open_journal
 from gatekeeper.deploy.local import make_local_release
 from gatekeeper.deploy.model import (
     Deployment,
@@ -22,6 +22,7 @@ from gatekeeper.deploy.model import (
     StepRecord,
 )
 from gatekeeper.deploy.notify import send_record
+from gatekeeper.deploy.past import FILE_NAME
 from gatekeeper.deploy.plan_file import read_release
 from gatekeeper.deploy.record import Record, read_past, render_json, render_page
 from gatekeeper.deploy.rollback import carry_back

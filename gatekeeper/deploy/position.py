@@ -10,8 +10,9 @@ import enum
 from collections.abc import Collection
 from pathlib import Path
 
-from gatekeeper.deploy.journal import Noted, Past
+from gatekeeper.deploy.journal import Noted
 from gatekeeper.deploy.model import Backup, DeployOutcome, StepFailed, StepName, TargetState
+from gatekeeper.deploy.past import Past
 from gatekeeper.deploy.phrases import name_revisions
 from gatekeeper.deploy.run import Ended, Run, differing_from, is_as
 from gatekeeper.deploy.statements import Loose, find_loose

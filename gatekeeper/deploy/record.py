@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gatekeeper import __version__
-from gatekeeper.deploy.journal import Past, read_step
 from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome, StepRecord
+from gatekeeper.deploy.past import Past, read_step
 from gatekeeper.deploy.published import parse, read_bytes
 from gatekeeper.deploy.verify import render_tables
 from gatekeeper.errors import ConfigError

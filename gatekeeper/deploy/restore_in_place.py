@@ -1,4 +1,4 @@
-"""The target replaced by what its backup holds, in one transaction that is checked before it ends."""
+"""The target replaced by what its backup holds, in one transaction that is checked at its end."""
 
 from __future__ import annotations
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from gatekeeper.deploy.journal import Journal, Past
+from gatekeeper.deploy.journal import Journal
 from gatekeeper.deploy.maintenance import enter_maintenance, leave_maintenance, opened_to_users
 from gatekeeper.deploy.model import DeployOutcome, StepFailed, StepName, TargetState
+from gatekeeper.deploy.past import Past
 from gatekeeper.deploy.phrases import name_revisions
 from gatekeeper.deploy.position import Position, backup_of, is_on_the_way_back
 from gatekeeper.deploy.run import (

@@ -10,7 +10,7 @@ from typing import Any
 
 from gatekeeper.deploy.access import open_access, version_tables_of
 from gatekeeper.deploy.apply import ApplyFailed
-from gatekeeper.deploy.journal import Journal, Noted, Past
+from gatekeeper.deploy.journal import Journal, Noted
 from gatekeeper.deploy.model import (
     Access,
     Backup,
@@ -20,6 +20,7 @@ from gatekeeper.deploy.model import (
     StepName,
     TargetState,
 )
+from gatekeeper.deploy.past import Past
 from gatekeeper.deploy.statements import Loose
 from gatekeeper.deploy.target import Hold, end_backends, read_state
 from gatekeeper.errors import GatekeeperError, Interrupted

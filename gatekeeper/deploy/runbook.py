@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from gatekeeper.deploy.apply import ApplyFailed, Left, apply_upgrade
 from gatekeeper.deploy.backup import describe_backup, make_backup
 from gatekeeper.deploy.copy_rehearsal import describe_proof, rehearse_on_copy
-from gatekeeper.deploy.journal import Journal, Noted, Past
+from gatekeeper.deploy.journal import Journal, Noted
 from gatekeeper.deploy.maintenance import enter_maintenance, leave_maintenance, opened_to_users
 from gatekeeper.deploy.model import DeployOutcome, StepFailed, StepName
+from gatekeeper.deploy.past import Past
 from gatekeeper.deploy.position import Position, left_in_part, position_of
 from gatekeeper.deploy.preflight import Problem, examine_release, examine_target
 from gatekeeper.deploy.run import AGAIN, Ended, Means, Run, signal_of, told_of

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from gatekeeper.deploy.journal import FILE_NAME, Past, open_journal
+from gatekeeper.deploy.journal import open_journal
 from gatekeeper.deploy.model import StepFailed, StepName, StepOutcome, StepRecord
+from gatekeeper.deploy.past import FILE_NAME, Past
 from gatekeeper.errors import ConfigError, ExitCode, GatekeeperError, Interrupted
 
 IDENTITY = {"environment": "staging", "tag": "v1.1.0"}

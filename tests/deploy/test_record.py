@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gatekeeper.deploy.journal import Past
 from gatekeeper.deploy.model import DeployOutcome, StepName, StepOutcome
+from gatekeeper.deploy.past import Past
 from gatekeeper.deploy.record import Record, read_past, render_json, render_page
 from gatekeeper.errors import ConfigError
 from tests.deploy.records import RECORD, REFUSED, step
