@@ -344,9 +344,11 @@ class _Work:
         if found.left is Left.UNKNOWN:
             fix = "When it answers again, look: `gatekeeper status`, and start the deploy again."
         elif found.left is Left.IN_PART:
+            is_upgrade = self.steps[0].direction is Direction.UPGRADE
+            again = "deploy anew" if is_upgrade else "rollback again"
             fix = (
                 "Finish by hand what is there in part, or take it back, so that the target is "
-                "what its version says. Then start the deploy anew."
+                f"what its version says. Then start the {again}."
             )
         return ApplyFailed(
             f"{what}. {self._tell(found)}",
