@@ -363,7 +363,7 @@ WRONG = {
         base=BASE[:1],
         problems=(
             (
-                "the target stands at no revision and `v2` begins at `a002`: `a001`, `a002` was "
+                "the target stands at no revision and `v2` begins at `a002`: `a001`, `a002` were "
                 "never applied",
                 f"Deploy what lies between first, or {FROM_THERE}.",
             ),
