@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alembic.script.revision import Revision as AlembicRevision
 from alembic.script.revision import RevisionError, RevisionMap
@@ -22,8 +22,9 @@ _NEW_ID = "Give one of them a new identifier: `alembic revision` makes one, or e
 class Graph:
     """Revisions in an order in which they can run, and what keeps Alembic from using them.
 
-    `revisions` holds one of each identifier. `heads` are those that no other revises;
-    a revision that is only depended on stays a head.
+    `revisions` holds one of each identifier; what they depend on are identifiers, also where a
+    branch label is written. `heads` are those that no other revises; a revision that is only
+    depended on stays a head.
     """
 
     revisions: tuple[Revision, ...]
@@ -46,7 +47,7 @@ def build_graph(revisions: Iterable[Revision]) -> Graph:
         r.revision: _parents(r, usable, by_label, refused, problems) for r in usable.values()
     }
     order = _sort(usable, parents, problems)
-    ordered = tuple(usable[revision] for revision in order)
+    ordered = tuple(_without_labels(usable[revision], usable, by_label) for revision in order)
     return Graph(ordered, _heads(ordered, parents), tuple(problems))
 
 
@@ -124,6 +125,15 @@ def _parents(
     down = tuple(r for r in revision.down_revisions if known(r, "down_revision"))
     names = tuple(r for r in revision.depends_on if known(r, "depends_on"))
     return _Parents(down, tuple(n if n in usable else by_label[n].revision for n in names))
+
+
+def _without_labels(
+    revision: Revision, usable: Mapping[str, Revision], by_label: Mapping[str, Revision]
+) -> Revision:
+    """Return the revision with identifiers in place of the branch labels that it depends on."""
+    labels = {name for name in revision.depends_on if name not in usable and name in by_label}
+    depends_on = (by_label[n].revision if n in labels else n for n in revision.depends_on)
+    return replace(revision, depends_on=tuple(depends_on)) if labels else revision
 
 
 def _sort(

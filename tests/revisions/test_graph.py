@@ -53,6 +53,11 @@ def test_order_and_heads(revisions: tuple[Revision, ...], order: str, heads: str
     assert graph.problems == ()
 
 
+def test_a_label_that_is_depended_on_stands_for_its_revision() -> None:
+    depending = next(r for r in build_graph(BY_LABEL).revisions if r.revision == "b")
+    assert depending.depends_on == ("x",)
+
+
 def test_alembic_agrees_on_random_graphs() -> None:
     """Any order of the files gives one order, in which each comes after what it needs."""
     chance = random.Random(4)
