@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ from gatekeeper.deploy.record import Record
 from gatekeeper.deploy.status import find_status, render_json, render_text
 from gatekeeper.deploy.target import find_target
 from gatekeeper.deploy.terminal import render as render_record
-from gatekeeper.deploying import DeployRequest, roll_back
+from gatekeeper.deploying import DeployInterrupted, DeployRequest, roll_back
 from gatekeeper.deploying import deploy as carry_out_release
 from gatekeeper.doctor.examine import examine, exit_code
 from gatekeeper.doctor.target import TARGET_OPTION
@@ -294,7 +294,10 @@ def deploy(
             record=record,
             ticked=frozenset(attested),
         )
-        with announce_for_log(Console(stderr=True), _now) as progress:
+        with (
+            _shown_when_interrupted(page),
+            announce_for_log(Console(stderr=True), _now) as progress,
+        ):
             surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
             done = carry_out_release(asked, surroundings, _show_pending)
     _show_record(done, page, surroundings.now)
@@ -304,6 +307,16 @@ def deploy(
 def _show_record(record: Record, page: Path | None, now: dt.datetime) -> None:
     context = _of_terminal(now)
     click.echo(render_record(record, context, page), nl=False, color=context.color)
+
+
+@contextlib.contextmanager
+def _shown_when_interrupted(page: Path | None) -> Iterator[None]:
+    """Show the record also where a signal ends the block; the signal is raised on."""
+    try:
+        yield
+    except DeployInterrupted as error:
+        _show_record(error.record, page, _now())
+        raise
 
 
 def _now() -> dt.datetime:
@@ -344,10 +357,14 @@ def rollback(request: Request, environment: str, record: Path) -> ExitCode:
         plan=record / "plan.json",
         record=record,
     )
-    with announce_for_log(Console(stderr=True), _now) as progress:
+    page = record / "rollback.md"
+    with (
+        _shown_when_interrupted(page),
+        announce_for_log(Console(stderr=True), _now) as progress,
+    ):
         surroundings = Surroundings(os.environ, dt.datetime.now(dt.UTC), progress)
         done = roll_back(asked, surroundings)
-    _show_record(done, record / "rollback.md", surroundings.now)
+    _show_record(done, page, surroundings.now)
     # What a failed deploy ends with is what was asked for here.
     is_back = done.outcome is DeployOutcome.ROLLED_BACK
     return ExitCode.PASS if is_back else done.outcome.exit_code

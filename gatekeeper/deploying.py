@@ -129,7 +129,8 @@ def roll_back(request: DeployRequest, surroundings: Surroundings) -> Record:
     with opened as (journal, left):
         ended = carry_back(means, journal, past, left)
         record = _record(means, journal, ended, "it is no part of a rollback")
-        _write_record(request.record, "rollback", record)
+        if not (record.had_nothing_to_do and (request.record / "rollback.json").exists()):
+            _write_record(request.record, "rollback", record)
         journal.write("closed" if ended.outcome is DeployOutcome.ROLLED_BACK else "stopped")
     return _sent(means.deployment, record, ended.signal)
 

@@ -36,6 +36,7 @@ _ABSENT = (
 )
 _ANOTHER = "Give `--record` the folder as `gatekeeper deploy` has written it."
 _NOTHING_DONE = "There was nothing to do: the target stands at the release's head."
+_BACK_ALREADY = "There was nothing to do: the target is as it was before the deploy."
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,10 @@ class Record:
     @property
     def came_of_it(self) -> str:
         """What became of the target, as a sentence."""
-        return _NOTHING_DONE if self.had_nothing_to_do else _SAYS[self.outcome]
+        if self.had_nothing_to_do:
+            is_deploy = self.outcome is DeployOutcome.DEPLOYED
+            return _NOTHING_DONE if is_deploy else _BACK_ALREADY
+        return _SAYS[self.outcome]
 
     @property
     def leads(self) -> str:
@@ -108,13 +112,13 @@ class Record:
 
     @property
     def had_nothing_to_do(self) -> bool:
-        """Whether the target stood at the release's head already."""
-        verified = self._step(StepName.VERIFY)
-        return (
-            self.outcome is DeployOutcome.DEPLOYED
-            and verified is not None
-            and verified.outcome is StepOutcome.SKIPPED
-        )
+        """Whether the target was already where it was to be brought, or brought back."""
+        proofs = {
+            DeployOutcome.DEPLOYED: StepName.VERIFY,
+            DeployOutcome.ROLLED_BACK: StepName.ROLLBACK,
+        }
+        proof = self._step(proofs[self.outcome]) if self.outcome in proofs else None
+        return proof is not None and proof.outcome is StepOutcome.SKIPPED
 
     @property
     def maintenance_seconds(self) -> float:

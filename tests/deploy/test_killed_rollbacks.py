@@ -184,6 +184,7 @@ def test_stopped_by_a_signal(
     wait_for(lambda: not any(is_alive(pid, began) for pid, began in processes.items()), 15)
     record = read_rollback(bank)
     assert (record["outcome"], bank.stands()) == (outcome, stands)
+    assert ("Stopped. A person is needed." in output) is (outcome == "stopped")
     if told is not None:
         assert told in record["next"]
         assert "Start it again with the same `--record`" in errors

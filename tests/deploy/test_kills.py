@@ -123,6 +123,7 @@ def test_stopped_by_a_signal(
     wait_for(lambda: not any(is_alive(pid, began) for pid, began in processes.items()), 15)
     record = bank.record()
     assert (record["outcome"], bank.stands()) == (outcome, stands)
+    assert ("Stopped. A person is needed." in output) is (outcome == "stopped")
     assert told is None or told in record["next"]
     assert bank.outcomes()[step] == ("passed" if step == "maintenance-off" else "failed")
     assert bank.digest() == rows
