@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,15 @@ def project(tmp_path: Path) -> Path:
 
 
 def _abandoned_folders() -> set[Path]:
-    """Folders of runs that are over; those of other tests' runs are locked."""
+    """Folders of runs that are over; those of other tests' runs are locked, soon if not at once."""
+    found = _unlocked_folders()
+    if found:
+        time.sleep(1)
+        found &= _unlocked_folders()
+    return found
+
+
+def _unlocked_folders() -> set[Path]:
     found = set()
     for root in (Path("/dev/shm"), Path(tempfile.gettempdir())):
         for path in root.glob("gatekeeper-*"):

@@ -16,7 +16,7 @@ from tests.e2e.repository import BASE, CLEAN, git, make_releases, tag_event
 from tests.e2e.runner import put_workflows, run_act
 from tests.github.server import PERSON, GitHubServer
 
-pytestmark = [pytest.mark.container, pytest.mark.slow]
+pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.xdist_group("container")]
 
 PASSWORD = "x7-of-the-target"
 POLICY = """\
