@@ -95,7 +95,7 @@ def left_in_part(run: Run) -> Ended:
         DeployOutcome.STOPPED,
         f"The deploy was killed and left the target neither as before nor upgraded: "
         f"{'; '.join(told)}. Finish or take back by hand what is there in part, then deploy "
-        f"with a new `--record`. {run.backuptold_of()}",
+        f"with a new `--record`. {run.backup_told()}",
     )
 
 

@@ -122,19 +122,23 @@ class Run:
 
     @contextlib.contextmanager
     def step(self, name: StepName, **values: Any) -> Iterator[Noted]:
+        """Announce a step and write it down; yield where it is noted."""
         self.deployment.tell(name.value)
         with self.journal.step(name, **values) as noted:
             yield noted
 
     def open_stage(self) -> None:
+        """Start the project's env.py beside an ephemeral server of the target's major."""
         with look_at(self.deployment.target) as connection:
             major = connection.server_version // 10_000
         self.stage = self.stack.enter_context(self.means.open_stage(major))
 
     def note(self, statement: Mapping[str, Any]) -> None:
+        """Put a statement on the target into the journal."""
         self.journal.write("statement", **statement)
 
     def read(self) -> TargetState:
+        """Return what the target holds now."""
         environment = self.deployment.environment
         return read_state(self.deployment.target, self.version_tables, environment.row_counts)
 
@@ -155,7 +159,8 @@ class Run:
         assert self.past is not None
         return self.past.details(StepName.PREFLIGHT)
 
-    def backuptold_of(self) -> str:
+    def backup_told(self) -> str:
+        """Say where the backup is, for a person who has to go on by hand."""
         if self.backup is None or self.backup.path is None:
             return "There is no backup of this deploy."
         return f"The backup is {self.backup.path}."
@@ -172,7 +177,7 @@ def told_of(state: TargetState) -> dict[str, Any]:
 
 def is_as(state: TargetState, told: Mapping[str, Any]) -> bool:
     """Whether version and catalog are what they were; rows may come and go meanwhile."""
-    return told_of(state)["revisions"] == told["revisions"] and not differing_from(state, told)
+    return sorted(state.versions) == told["revisions"] and not differing_from(state, told)
 
 
 def differing_from(state: TargetState, told: Mapping[str, Any]) -> list[str]:
@@ -181,6 +186,7 @@ def differing_from(state: TargetState, told: Mapping[str, Any]) -> list[str]:
 
 
 def signal_of(error: GatekeeperError) -> Interrupted | None:
+    """Return the signal that is behind an error, if one is."""
     if isinstance(error, ApplyFailed):
         return error.signal
     return error if isinstance(error, Interrupted) else None

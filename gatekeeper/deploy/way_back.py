@@ -48,7 +48,7 @@ def go_back(run: Run, way: OnFailure, why: str, error: GatekeeperError | None) -
     except GatekeeperError as failed:
         return Ended(
             DeployOutcome.STOPPED,
-            f"{told}The way back by {way.value} failed: {failed.sentence}. {run.backuptold_of()}",
+            f"{told}The way back by {way.value} failed: {failed.sentence}. {run.backup_told()}",
             signal_of(failed),
         )
     if way is OnFailure.RESTORE:
@@ -59,7 +59,7 @@ def go_back(run: Run, way: OnFailure, why: str, error: GatekeeperError | None) -
             DeployOutcome.STOPPED,
             f"{told}The target was downgraded, as the policy says, to the version and catalog "
             f"of before, but in the rehearsal not all came back: {obstacle}. See what is "
-            f"missing, and put it back by hand. {run.backuptold_of()}",
+            f"missing, and put it back by hand. {run.backup_told()}",
         )
     return Ended(DeployOutcome.ROLLED_BACK, None if error is None else error.fix)
 
