@@ -8,35 +8,23 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from gatekeeper import pipeline
+from gatekeeper.action_job import Job
 from gatekeeper.errors import ExitCode, GatekeeperError
 from gatekeeper.git import find_repository, head_commit
 from gatekeeper.github import act
-from gatekeeper.github.client import Client, open_client
+from gatekeeper.github.client import open_client
 from gatekeeper.github.commands import mask, step_line
-from gatekeeper.github.decide import Plan, Task, decide
+from gatekeeper.github.decide import Task, decide
 from gatekeeper.releasing import rehearse_release
 from gatekeeper.reporters import REPORTERS, script
 from gatekeeper.reporters.context import RenderContext
 from gatekeeper.reporters.markdown import read_fingerprints, read_ticks
 from gatekeeper.request import Request, Surroundings
 from gatekeeper.settings import ActionInputs, GitHubContext, read_context, read_inputs
-
-
-@dataclass(frozen=True)
-class Job:
-    """What an event calls for, with all that it takes; `echo` writes to the step's log."""
-
-    project: Request
-    surroundings: Surroundings
-    echo: Callable[[str], None]
-    context: GitHubContext
-    inputs: ActionInputs
-    plan: Plan
-    client: Client | None
 
 
 def run_action(environ: Mapping[str, str], echo: Callable[[str], None]) -> ExitCode:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gatekeeper.action import Job
+from gatekeeper.action_job import Job
 from gatekeeper.deploy.commands import secrets_in
 from gatekeeper.deploy.model import Deployment
 from gatekeeper.deploy.plan_file import read_release

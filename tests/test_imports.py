@@ -41,6 +41,8 @@ ALLOWED = {
     # A plan is a page like a report, with the same words.
     "release": GROUND_FLOOR | {"git", "rehearsal", "postgres", "probe", "revisions", "reporters"},
     "request": set(),
+    # What the two steps of the action are given.
+    "action_job": {"github", "request", "settings"},
     "files": {"errors"},
     # A release is carried out by the project's own code, on the ground of a rehearsal; a
     # signal waits until what has failed is cleaned up. What a statement leaves its text tells.
