@@ -109,8 +109,10 @@ def test_too_many_connections(deploy: Deploy) -> None:
 def test_what_a_role_may_not_see_is_said(deploy: Deploy, database: Database) -> None:
     with an_ordinary_target(database) as target, busy(database, "SELECT pg_sleep(60)"):
         (*_, last) = watch_target(deploy(SHORT, target=target))
-    assert last == (
-        "1 sessions did not show what they do, so that was not watched: "
+    count, rest = last.split(" ", 1)
+    assert int(count) >= 1, "PostgreSQL's own workers may be beside it"
+    assert rest == (
+        "sessions did not show what they do, so that was not watched: "
         f'`GRANT pg_read_all_stats TO "{target.user}"` shows it'
     )
 
